@@ -1,0 +1,93 @@
+// Packets into tunnels of both protocols: the way out, and the exits of packets that have none.
+#include "dataplane/pipeline/tunnel_outbound.h"
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+
+#include "dataplane/wire/wireguard.h"
+
+namespace penstock {
+
+void Pipeline::into_tunnel(Packet& packet) {
+  if (tables_.interfaces[packet.interface].protocol.load(std::memory_order_relaxed) ==
+      TunnelProtocol::kEsp) {
+    return into_esp_tunnel(packet);
+  }
+  packet.rerouted = true;
+  if (outbound_.full()) wireguard_outbound();
+  outbound_.push(&packet);
+}
+
+template <TunnelProtocol kProtocol>
+OuterPath Pipeline::find_outer_path(TunnelHot& hot, uint32_t version) {
+  uint32_t before = 0;
+  uint64_t header[kMaxOuterHeader / 8];
+  do {
+    before = hot.version.load(std::memory_order_acquire);
+    for (size_t i = 0; i < std::size(header); ++i) {
+      header[i] = hot.header[i].load(std::memory_order_relaxed);
+    }
+    std::atomic_thread_fence(std::memory_order_acquire);
+  } while ((before & 1) != 0 || hot.version.load(std::memory_order_relaxed) != before);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(header);
+  OuterPath path;
+  if (bytes[0] == 0) return path;  // no endpoint
+  const bool v4 = bytes[0] >> 4 == 4;
+  const uint32_t index = v4 ? fib_.lookup_v4(bytes + 16) : fib_.lookup_v6(bytes + 24);
+  const NextHopEntry& next_hop = fib_.next_hop(index);
+  path.next_hop = static_cast<uint16_t>(index);
+  size_t overhead = v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
+  if ((v4 ? bytes[9] : bytes[6]) == kProtocolUdp) overhead += sizeof(UdpHeader);
+  if constexpr (kProtocol == TunnelProtocol::kWireguard) overhead += kWireguardDataOverheadBytes;
+  const uint16_t mtu = next_hop.mtu.load(std::memory_order_relaxed);
+  if (next_hop.is_port() && mtu > overhead) path.room = static_cast<uint16_t>(mtu - overhead);
+  // Only if the header is still the one looked up: set_header() clears this after writing.
+  if (hot.version.load(std::memory_order_acquire) == before) {
+    // Once more behind the store: the header may have changed just before it, and the clearing
+    // with it. Acquire: whoever reads that clearing sees the new version.
+    uint64_t stored = uint64_t{version} << 32 | path.pack();
+    hot.cached_path.exchange(stored, std::memory_order_acq_rel);
+    if (hot.version.load(std::memory_order_relaxed) != before) {
+      hot.cached_path.compare_exchange_strong(stored, 0, std::memory_order_relaxed);
+    }
+  }
+  return path;
+}
+
+template OuterPath Pipeline::find_outer_path<TunnelProtocol::kWireguard>(TunnelHot&, uint32_t);
+template OuterPath Pipeline::find_outer_path<TunnelProtocol::kEsp>(TunnelHot&, uint32_t);
+
+// Exits of a packet that does not fit the path, or whose tunnel has none.
+void Pipeline::leave_before_outer(const Packet& packet, const OuterPath& path, uint16_t inner_mtu) {
+  if (inner_mtu > 0) {
+    // Pieces of a packet for an ESP tunnel go there without asking: they have no ports.
+    const bool esp = tables_.interfaces[packet.interface].protocol.load(
+                         std::memory_order_relaxed) == TunnelProtocol::kEsp;
+    return too_big(packet, inner_mtu, false, esp);
+  }
+  using Kind = NextHopEntry::Kind;
+  const Kind kind = fib_.next_hop(path.next_hop).kind;
+  const bool endpoint_known =
+      tunnels_.tunnel(packet.tunnel).header[0].load(std::memory_order_relaxed) != 0;
+  drop(packet.mbuf, !endpoint_known            ? DropReason::kTunnelNoEndpoint
+                    : kind == Kind::kNone      ? DropReason::kNoRoute
+                    : kind == Kind::kBlackhole ? DropReason::kBlackhole
+                                               : DropReason::kEndpointInTunnel);
+}
+
+// No usable SA: the packet waits in the control plane, which starts a handshake.
+void Pipeline::wait_for_session(const Packet& packet) {
+  if (packet.length == 0) {  // a keepalive is not worth a handshake
+    return drop(packet.mbuf, DropReason::kTunnelNoSession);
+  }
+  tunnels_.raise_tunnel(packet.tunnel, kEventNeedSession);
+  RingMeta& meta = ring_meta(packet.mbuf);
+  meta.tunnel = packet.tunnel;
+  meta.tunnel_generation = tunnels_.tunnel_generation(packet.tunnel);
+  meta.interface = packet.interface;
+  punt(packet.mbuf, packet.ip, packet.length, PuntKind::kNeedSession, PuntClass::kWaiting,
+       DropReason::kTunnelNoSession);
+}
+
+}  // namespace penstock
