@@ -1,0 +1,233 @@
+#include "controlplane/ike/auth/credentials.h"
+
+#include <gtest/gtest.h>
+
+#include "gateway/base/text.h"
+#include "tests/unit/ike_auth/test_pki.h"
+
+namespace penstock::ike {
+namespace {
+
+using test::Algorithm;
+using test::Entity;
+using test::kDay;
+using test::kNow;
+
+Identity id(std::string_view text) { return Identity::parse(text).value(); }
+
+SharedSecret secret(const char* name, const char* value, std::initializer_list<const char*> owners,
+                    SecretType type = SecretType::kIke) {
+  SharedSecret out;
+  out.id = name;
+  out.type = type;
+  out.value = SecretBytes::copy_of(bytes_of(value));
+  for (const char* owner : owners) out.owners.push_back(id(owner));
+  return out;
+}
+
+std::string psk(CredentialStore& store, const char* mine, const char* peer) {
+  const SharedSecret* found = store.snapshot()->psk(id(mine), id(peer));
+  return found == nullptr ? "none" : found->id;
+}
+
+TEST(CredentialStore, second_load_returns_the_id_that_get_keys_lists) {
+  CredentialStore store;
+  const auto pair = test::make_key(Algorithm::kP256);
+  const auto first = store.load_key("any", bytes_of(pair.pem()));
+  const auto second = store.load_key("ecdsa", pair.der());
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(*first, *second);
+  EXPECT_EQ(store.key_ids(), std::vector<std::string>{*first});
+  EXPECT_EQ(first->size(), 40U);
+  EXPECT_TRUE(store.unload_key(*first).ok());
+  EXPECT_FALSE(store.unload_key(*first).ok());
+  EXPECT_TRUE(store.key_ids().empty());
+}
+
+TEST(CredentialStore, what_is_not_supported_is_refused_by_name) {
+  CredentialStore store;
+  const auto key = store.load_key("bliss", test::make_key(Algorithm::kP256).der());
+  ASSERT_FALSE(key.ok());
+  EXPECT_NE(key.error().text.find("bliss"), std::string::npos);
+  const ByteVector der = Entity::root("r").der();
+  EXPECT_NE(store.load_cert("X509_AC", "NONE", der).error().text.find("X509_AC"),
+            std::string::npos);
+  EXPECT_NE(store.load_cert("X509", "AA", der).error().text.find("AA"), std::string::npos);
+  EXPECT_FALSE(store.load_token("slot 1").ok());
+  for (const auto* type : {"XAUTH", "PPK", "PIN", ""}) EXPECT_FALSE(parse_secret_type(type).ok());
+  EXPECT_TRUE(parse_secret_type("IKE").ok() && parse_secret_type("eap").ok());
+  EXPECT_FALSE(store.load_shared(secret("n", "short", {}, SecretType::kNtlm)).ok());
+}
+
+TEST(CredentialStore, psk_with_both_owners_goes_before_one_before_none) {
+  CredentialStore store;
+  ASSERT_TRUE(store.load_shared(secret("any", "1", {})).ok());
+  EXPECT_EQ(psk(store, "moon", "sun"), "any");
+  ASSERT_TRUE(store.load_shared(secret("mine", "2", {"moon"})).ok());
+  EXPECT_EQ(psk(store, "moon", "sun"), "mine");
+  ASSERT_TRUE(store.load_shared(secret("both", "3", {"sun", "moon"})).ok());
+  ASSERT_TRUE(store.load_shared(secret("peer", "4", {"sun"})).ok());
+  EXPECT_EQ(psk(store, "moon", "sun"), "both");
+  EXPECT_EQ(psk(store, "moon", "mars"), "mine");
+  EXPECT_EQ(psk(store, "venus", "sun"), "peer");
+  EXPECT_EQ(psk(store, "venus", "mars"), "any");
+  ASSERT_TRUE(store.unload_shared("any").ok());
+  EXPECT_EQ(psk(store, "venus", "mars"), "none");
+  EXPECT_FALSE(store.unload_shared("any").ok());
+  EXPECT_EQ(store.shared_ids(), (std::vector<std::string>{"both", "mine", "peer"}));
+}
+
+TEST(CredentialStore, psk_of_an_exact_peer_goes_before_a_wildcard) {
+  CredentialStore store;
+  ASSERT_TRUE(store.load_shared(secret("wild", "1", {"*.x.org"})).ok());
+  ASSERT_TRUE(store.load_shared(secret("exact", "2", {"a.x.org"})).ok());
+  EXPECT_EQ(psk(store, "gw", "a.x.org"), "exact");
+  EXPECT_EQ(psk(store, "gw", "b.x.org"), "wild");
+  EXPECT_EQ(psk(store, "gw", "email:a.x.org"), "none");
+  EXPECT_EQ(psk(store, "gw", "*.x.org"), "wild") << "a peer's wildcard is only letters";
+}
+
+TEST(CredentialStore, eap_secret_is_not_a_psk_and_the_other_way_round) {
+  CredentialStore store;
+  ASSERT_TRUE(store.load_shared(secret("p", "1", {"alice"})).ok());
+  EXPECT_EQ(store.snapshot()->eap_secret(id("alice")), nullptr);
+  ASSERT_TRUE(store.load_shared(secret("e", "2", {"alice"}, SecretType::kEap)).ok());
+  ASSERT_NE(store.snapshot()->eap_secret(id("alice")), nullptr);
+  EXPECT_EQ(store.snapshot()->eap_secret(id("alice"))->id, "e");
+  EXPECT_EQ(store.snapshot()->eap_secret(id("bob")), nullptr);
+  EXPECT_EQ(store.snapshot()->eap_secret(Identity()), nullptr);
+  EXPECT_EQ(psk(store, "gw", "alice"), "p");
+}
+
+TEST(CredentialStore, same_id_replaces_and_the_old_snapshot_stays) {
+  CredentialStore store;
+  ASSERT_TRUE(store.load_shared(secret("s", "old", {"sun"})).ok());
+  const auto before = store.snapshot();
+  EXPECT_EQ(before, store.snapshot()) << "nothing changed";
+  ASSERT_TRUE(store.load_shared(secret("s", "new", {"sun"})).ok());
+  const auto after = store.snapshot();
+  EXPECT_EQ(text_of(before->psk(id("gw"), id("sun"))->value.bytes()), "old");
+  EXPECT_EQ(text_of(after->psk(id("gw"), id("sun"))->value.bytes()), "new");
+  EXPECT_NE(before->generation(), after->generation());
+  store.clear();
+  EXPECT_EQ(psk(store, "gw", "sun"), "none");
+  EXPECT_TRUE(store.shared_ids().empty());
+}
+
+TEST(CredentialStore, certificate_that_is_no_ca_is_not_loaded_as_one) {
+  CredentialStore store;
+  EXPECT_FALSE(store.load_cert("X509", "CA", Entity::self_signed({}).der()).ok());
+  const Entity root = Entity::root("r");
+  EXPECT_TRUE(store.load_cert("X509", "NONE", root.der()).ok());
+  EXPECT_TRUE(store.snapshot()->authorities_trusted().empty());
+  EXPECT_TRUE(store.load_cert("X509", "CA", bytes_of(root.pem())).ok());
+  EXPECT_EQ(store.snapshot()->authorities_trusted().size(), 1U);
+  EXPECT_TRUE(store.load_cert("X509", "NONE", root.der()).ok());
+  EXPECT_EQ(store.snapshot()->authorities_trusted().size(), 1U) << "a CA stays one";
+  EXPECT_EQ(store.snapshot()->certificates().size(), 1U);
+  const auto request = store.snapshot()->certificate_request();
+  ASSERT_EQ(request.size(), 1U);
+  EXPECT_EQ(request[0], root.certificate()->public_key()->spki_id());
+}
+
+TEST(CredentialStore, authority_makes_its_ca_trusted_until_it_is_unloaded) {
+  CredentialStore store;
+  const Entity root = Entity::root("r");
+  EXPECT_FALSE(store.load_authority({"a", Entity::self_signed({}).certificate(), {}, {}}).ok());
+  ASSERT_TRUE(store.load_authority({"a", root.certificate(), {"http://x/"}, {}}).ok());
+  EXPECT_EQ(store.snapshot()->authorities_trusted().size(), 1U);
+  EXPECT_TRUE(store.unload_authority("a").ok());
+  EXPECT_FALSE(store.unload_authority("a").ok());
+  EXPECT_TRUE(store.snapshot()->authorities_trusted().empty());
+}
+
+TEST(CredentialStore, newer_crl_takes_the_place_of_an_older_one) {
+  CredentialStore store;
+  const Entity root = Entity::root("r");
+  Entity::CrlRequest request;
+  ASSERT_TRUE(store.load_cert("X509_CRL", "", root.crl(request)).ok());
+  request.this_update = kNow - 2 * kDay;
+  ASSERT_TRUE(store.load_cert("X509_CRL", "", root.crl(request)).ok());
+  ASSERT_EQ(store.snapshot()->crls().size(), 1U);
+  EXPECT_EQ(store.snapshot()->crls()[0]->this_update_wall_ns(), kNow - kDay);
+  EXPECT_FALSE(store.add_fetched_crl("http://x/", bytes_of("not a CRL")).ok());
+  EXPECT_TRUE(store.add_fetched_crl("http://x/", root.crl({})).ok());
+  EXPECT_EQ(store.snapshot()->crls().size(), 2U);
+  store.flush_certs();
+  EXPECT_EQ(store.snapshot()->crls().size(), 1U);
+}
+
+struct Own {
+  CredentialStore store;
+  Entity root_a = Entity::root("a");
+  Entity root_b = Entity::root("b");
+  Entity middle = root_a.intermediate("middle");
+
+  Entity add(const Entity& issuer, const std::string& name, Nanoseconds not_after) {
+    test::Request request;
+    request.subject = {{"CN", "gw"}};
+    request.extensions = {{"subjectAltName", "DNS:" + name}};
+    request.not_after = not_after;
+    Entity entity = issuer.issue(request);
+    EXPECT_TRUE(store.load_cert("X509", "NONE", entity.der()).ok());
+    EXPECT_TRUE(store.load_key("any", entity.key().der()).ok());
+    return entity;
+  }
+  Own() {
+    EXPECT_TRUE(store.load_cert("X509", "CA", root_a.der()).ok());
+    EXPECT_TRUE(store.load_cert("X509", "CA", middle.der()).ok());
+    EXPECT_TRUE(store.load_cert("X509", "CA", root_b.der()).ok());
+  }
+};
+
+TEST(OwnCertificate, request_of_the_peer_then_validity_decides) {
+  Own own;
+  const Entity from_a = own.add(own.middle, "gw.x.org", kNow + 10 * kDay);
+  const Entity from_b = own.add(own.root_b, "gw.x.org", kNow + 20 * kDay);
+  const Entity old = own.add(own.root_b, "gw.x.org", kNow - kDay);
+  const auto snapshot = own.store.snapshot();
+  const auto pick = [&](std::vector<KeyId> cas) {
+    return snapshot->own_certificate(id("gw.x.org"), {}, cas, kNow);
+  };
+  const auto ca_a = own.root_a.certificate()->public_key()->spki_id();
+  EXPECT_EQ(to_vector(pick({})->certificate->der()), from_b.der());
+  const auto chosen = pick({ca_a});
+  EXPECT_EQ(to_vector(chosen->certificate->der()), from_a.der());
+  ASSERT_EQ(chosen->chain.size(), 1U) << "the intermediate, without the root";
+  EXPECT_EQ(to_vector(chosen->chain[0]->der()), own.middle.der());
+  EXPECT_EQ(chosen->key->id(), from_a.certificate()->public_key()->id());
+  EXPECT_FALSE(snapshot->own_certificate(id("other.x.org"), {}, {}, kNow));
+  const auto only = snapshot->own_certificate(Identity(), {old.certificate()}, {ca_a}, kNow);
+  EXPECT_EQ(to_vector(only->certificate->der()), old.der()) << "the only candidate";
+  ASSERT_TRUE(own.store.unload_key(to_hex(chosen->key->id())).ok());
+  EXPECT_EQ(to_vector(own.store.snapshot()
+                          ->own_certificate(id("gw.x.org"), {}, {ca_a}, kNow)
+                          ->certificate->der()),
+            from_b.der());
+}
+
+TEST(CertificateCache, size_is_bounded_and_entries_are_shared) {
+  CertificateCache cache(8);
+  const CertificatePtr anchor = Entity::root("r").certificate();
+  std::vector<ByteVector> ders;
+  for (uint8_t i = 0; i < 20; ++i) {
+    ders.push_back(Entity::self_signed({}).der());
+    const auto certificate = cache.parse(ders.back());
+    ASSERT_TRUE(certificate.ok());
+    EXPECT_NE(*certificate, *cache.parse(ders.back())) << "not verified, so not kept";
+    cache.add_path({i}, {{*certificate, anchor}, 0, 0});
+    EXPECT_EQ(cache.find_path({i}).certificates.size(), 2U);
+    if (i < 4) {
+      EXPECT_EQ(*certificate, *cache.parse(ders.back()));
+    }
+    EXPECT_LE(cache.size(), 8U);
+  }
+  EXPECT_FALSE(cache.parse(bytes_of("junk")).ok());
+  EXPECT_EQ(cache.size(), 8U);
+  cache.flush();
+  EXPECT_EQ(cache.size(), 0U);
+  EXPECT_TRUE(cache.find_path({19}).certificates.empty());
+}
+
+}  // namespace
+}  // namespace penstock::ike
