@@ -221,6 +221,9 @@ stop_penstockd() {
 start_wireguard_go() { # NAMESPACE DEVICE
   daemon "$1" "$1.log" env LOG_LEVEL=error wireguard-go -f "$2"
   require wait_until 5 test -S "/var/run/wireguard/$2.sock"
+  # The kernel's own WireGuard device has no link-local address and joins no group; a TUN device would
+  # send router solicitations and MLD reports through the tunnel, which the peer's allowed IPs refuse.
+  in_ns "$1" ip link set "$2" multicast off addrgenmode none
 }
 
 # A real client: wireguard-go and wg. Outer IPv4 or IPv6; further lines for its [Peer] may follow.
