@@ -1,9 +1,9 @@
 // The inside of Engine. Split by exchange: datagram.cc (what a message must show first),
-// ike_sa_init.cc, ike_auth_initiator.cc, ike_auth_responder.cc, eap_flow.cc, create_child.cc,
-// rekey_ike.cc, informational.cc, mobike.cc; and by concern: exchanges.cc (requests, responses,
-// retransmission), children.cc (CHILD_SAs and their tunnels), traps.cc, connections.cc (which
-// configuration a peer gets), uniqueness.cc, reauthentication.cc, timers.cc, commands.cc,
-// listing.cc, engine.cc (tables, life and death of IKE SAs).
+// ike_sa_init_*.cc, ike_auth_*.cc, eap_flow.cc, create_child_*.cc, rekey_ike.cc, informational.cc,
+// mobike.cc; and by concern: exchanges.cc (requests, responses, retransmission),
+// child_agreement.cc, children.cc (CHILD_SAs and their tunnels), child_lifetimes.cc, traps.cc,
+// connections.cc (which configuration a peer gets), uniqueness.cc, reauthentication.cc, timers.cc,
+// commands.cc, listing.cc, engine.cc (tables, life and death of IKE SAs).
 #pragma once
 
 #include <deque>
@@ -209,7 +209,7 @@ class Engine::Core {
   void respond_error(IkeSa& sa, const Arrival& arrival, uint32_t message_id, ExchangeType type,
                      const Refusal& refusal);
 
-  // --- ike_sa_init.cc
+  // --- ike_sa_init_common.cc
   void add_nat_detection(ChainBuilder& chain, uint64_t spi_initiator, uint64_t spi_responder,
                          const Endpoint& local, const Endpoint& remote, bool lie) const;
   bool detect_nat(IkeSa& sa, const Payloads& payloads, const Arrival& arrival,
@@ -218,6 +218,7 @@ class Engine::Core {
   void take_init_notifies(IkeSa& sa, const Payloads& payloads);
   void derive(IkeSa& sa, Bytes shared);
   void use_keys(IkeSa& sa, IkeKeys keys);
+  // --- ike_sa_init_initiator.cc
   IkeSa* start_initiation(const ConnectionPtr& connection);
   // May end with the IKE SA destroyed, as everything that can fail below.
   void begin_init(IkeSa& sa);
@@ -229,6 +230,7 @@ class Engine::Core {
   void on_init_finish(IkeSa& sa, DhResult result);
   void initiation_failed(IkeSa& sa, Reason reason, const std::string& text);
   void give_up_initiation(IkeSa& sa, Reason reason, const std::string& text);
+  // --- ike_sa_init_responder.cc
   void refuse_init(const Arrival& arrival, const Header& header, const Refusal& refusal);
   bool admit_init(const Arrival& arrival, Bytes bytes, const Message& message);
   void on_init_request(const Arrival& arrival, Bytes bytes, const Message& message);
@@ -295,7 +297,7 @@ class Engine::Core {
                         const Payloads& payloads);
   void on_eap_auth(IkeSa& sa, const Arrival& arrival, const Header& header, Opened opened);
 
-  // --- create_child.cc
+  // --- create_child_initiator.cc
   bool start_new_child(IkeSa& sa);
   bool start_rekey_child(IkeSa& sa);
   bool prepare_child(IkeSa& sa, const ChildConfigPtr& config);
@@ -316,6 +318,7 @@ class Engine::Core {
   void child_refused(IkeSa& sa, const Task& task, const Refusal& refusal);
   void on_create_child_error(IkeSa& sa, const NotifyPayload& error);
   void child_rekey_refused(IkeSa& sa, Task task, NotifyType error, const std::string& text);
+  // --- create_child_responder.cc
   [[nodiscard]] std::optional<Refusal> refuse_child_request(const IkeSa& sa,
                                                             const NotifyPayload* rekey,
                                                             const Child* old) const;
@@ -368,7 +371,7 @@ class Engine::Core {
   void on_address_moved(IkeSa& sa, const Arrival& arrival, const Payloads& payloads);
   bool try_other_address(IkeSa& sa);
 
-  // --- children.cc
+  // --- child_agreement.cc
   [[nodiscard]] std::vector<IpAddress> local_dynamic(const IkeSa& sa) const;
   [[nodiscard]] std::vector<IpAddress> remote_dynamic(const IkeSa& sa) const;
   void offer_selectors(const IkeSa& sa, const Task& task, Negotiation& negotiation) const;
@@ -379,6 +382,7 @@ class Engine::Core {
                                                             const ChildConfigPtr& config,
                                                             const Negotiation& negotiation,
                                                             const SelectOptions& options) const;
+  // --- children.cc
   static uint32_t priority_of(const ChildConfig& config, uint32_t base);
   void add_policies(Line& line, uint32_t priority, PolicyAction action);
   void remove_policies(Line& line);
@@ -398,12 +402,14 @@ class Engine::Core {
   void act_on_loss(const ConnectionPtr& connection, const ChildConfigPtr& child, bool restart,
                    bool trap);
   void send_waiting(ChildTunnel tunnel, std::vector<ByteVector> packets);
+  void make_last_current(const IkeSa& sa, ChildTunnel tunnel);
+  void drop_lingering(IkeSa& sa, uint32_t child_id);
+
+  // --- child_lifetimes.cc
   void arm_children(IkeSa& sa);
   void request_rekey(IkeSa& sa, Child& child, CommandId command = 0);
   void request_delete(IkeSa& sa, Child& child, Reason reason, CommandId command);
   void children_due(IkeSa& sa);
-  void make_last_current(const IkeSa& sa, ChildTunnel tunnel);
-  void drop_lingering(IkeSa& sa, uint32_t child_id);
 
   // --- traps.cc
   Trap* find_trap(const std::string& connection, const std::string& child);

@@ -2,6 +2,7 @@
 // the exchanges.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <memory>
@@ -100,6 +101,10 @@ struct Collision {
   uint32_t new_id = 0;   // unique id of the CHILD_SA or IKE SA that the peer's exchange made
   ByteVector low_nonce;  // the lower of that exchange's two nonces
 };
+
+inline ByteVector lower_nonce(Bytes a, Bytes b) {
+  return to_vector(std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end()) ? a : b);
+}
 
 // What a request to create something remembers until its response.
 struct Negotiation {

@@ -6,13 +6,6 @@
 #include "controlplane/ike/crypto/dh.h"
 
 namespace penstock::ike {
-namespace {
-
-ByteVector lower_of(Bytes a, Bytes b) {
-  return to_vector(std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end()) ? a : b);
-}
-
-}  // namespace
 
 // --- initiator -----------------------------------------------------------------------------------
 
@@ -63,7 +56,7 @@ void Engine::Core::finish_rekey_ike_response(IkeSa& sa, const Payloads& payloads
   command_done(exchange->task.command);
   const auto& collision = negotiation.collision;
   IkeSa* const theirs = collision ? find_sa(collision->new_id) : nullptr;
-  const ByteVector low = lower_of(negotiation.nonce, peer_nonce);
+  const ByteVector low = lower_nonce(negotiation.nonce, peer_nonce);
   Task remove;
   remove.kind = TaskKind::kDeleteIke;
   if (sa.superseded) {  // the peer has shown that its own stays
@@ -202,7 +195,8 @@ void Engine::Core::finish_rekey_ike_request(IkeSa& sa, const DhResult& result) {
   Exchange* const own = sa.exchange.get();
   if (own != nullptr && own->sent && own->task.kind == TaskKind::kRekeyIke) {
     // 2.8.2: ours is on its way; which one stays turns out with its response.
-    own->negotiation.collision = Collision{fresh->unique_id, lower_of(peer_nonce, passive->nonce)};
+    own->negotiation.collision =
+        Collision{fresh->unique_id, lower_nonce(peer_nonce, passive->nonce)};
     fresh->unsettled = sa.unique_id;
     return;
   }
