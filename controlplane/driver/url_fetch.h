@@ -4,7 +4,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "gateway/base/bytes.h"
 #include "gateway/base/clock.h"
@@ -17,14 +16,6 @@ struct FetchLimits {
   Nanoseconds timeout_ns = 5 * kSecond;  // for all of it, from the connection to the last byte; a
                                          // name that does not resolve takes its own time
   size_t size_bytes = 4 << 20;           // of the document
-};
-
-struct HttpUrl {
-  std::string host;  // a name or an address, IPv6 without brackets
-  uint16_t port = 80;
-  std::string target;  // path and query, as sent
-  // Refused: other schemes, user names, control characters and spaces.
-  static Result<HttpUrl> parse(std::string_view text);
 };
 
 // The body of the answer with status 200. `post_body` empty: GET; else POST with `content_type`.

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "controlplane/driver/event_loop.h"
+#include "controlplane/wire/http.h"
 
 namespace penstock {
 namespace {
