@@ -86,7 +86,7 @@ struct ChildConfig {
   std::string name;
   ChildMode mode = ChildMode::kTunnel;
   std::vector<Proposal> proposals;  // ESP, in order of preference
-  // No proposal without a group is accepted, nor offered (of the gateway's policy, not of swanctl).
+  // No proposal without a group is accepted, nor offered.
   bool require_pfs = false;
   // `esp_proposals` was given: taken literally, also where it names groups for some proposals only.
   bool literal_proposals = false;

@@ -151,7 +151,11 @@ constexpr Key<AuthDraft> kRemote[] = {
     {{"cert_policy", kList, kHonoured, "", "OIDs, one of which the certificate must have", ""},
      set_cert_policies},
     {{"certs", kFiles, kHonoured, "", "the only certificates that are accepted", ""}, add_certs},
-    {{"cacerts", kFiles, kHonoured, "", "CAs, one of which the chain must end in", ""},
+    {{"cacerts", kFiles, kHonoured, "",
+      "CAs, one of which the chain must end in; where the peer's certificate has an extended key "
+      "usage, that must be serverAuth or ipsecIKE for a peer that we call, or clientAuth too for "
+      "one that calls us",
+      ""},
      add_ca_certs},
     {{"ca_id", kValue, kRefused, "", "not supported: name the CA's certificate with cacerts", ""},
      nullptr},

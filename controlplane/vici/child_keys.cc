@@ -236,6 +236,11 @@ constexpr Key<Draft> kKeys[] = {
      [](Draft& draft, const KeyInput& input) { return set_u32(draft.if_id_in, input); }},
     {{"if_id_out", kValue, kHonoured, "0", "the same as if_id_in", ""},
      [](Draft& draft, const KeyInput& input) { return set_u32(draft.if_id_out, input); }},
+    {{"require_pfs", kValue, kHonoured, "require_pfs of [ipsec]",
+      "yes or no; penstock's own: but for the child that comes with the IKE SA, one without a key "
+      "exchange group is refused",
+      ""},
+     [](Draft& draft, const KeyInput& input) { return set_flag(draft.config.require_pfs, input); }},
     {{"label", kValue, kRefused, "", "security labels are not supported", ""}, nullptr},
     {{"label_mode", kValue, kHarmless, "system", "without a label it has nothing to do",
       "system|simple"},

@@ -65,7 +65,7 @@ Status Commands::store_certificates(const ParsedConnection& parsed) {
 Answer Commands::load_conn(const Section& request, Bytes message) {
   const auto named = only_section(request);
   if (!named.ok()) return failure(named.error().text);
-  auto parsed = parse_connection(named->name, *named->section);
+  auto parsed = parse_connection(named->name, *named->section, options_.defaults);
   if (!parsed.ok()) return failure(parsed.error().text);
   std::vector<ike::CertificatePtr> certificates = parsed->certificates;
   certificates.insert(certificates.end(), parsed->authorities.begin(), parsed->authorities.end());

@@ -35,17 +35,22 @@ Status finish_if_id(const std::string& path, uint32_t in, uint32_t out, uint32_t
 Result<std::shared_ptr<const ike::ChildConfig>> parse_child(const std::string& path,
                                                             const std::string& name,
                                                             const Section& section,
+                                                            const ConnectionDefaults& defaults,
                                                             std::vector<std::string>& warnings) {
   PENSTOCK_CHECK(check_name(path, name));
   ChildDraft draft;
   draft.config.name = name;
   draft.config.dscp = DscpMode::kCopy;
+  draft.config.require_pfs = defaults.require_pfs;
   for (const auto& entry : section.entries()) {
     if (is_section(entry)) return at(path, entry.name, "is no section that penstock knows");
     PENSTOCK_CHECK(apply_entry(path, kChildKeys, draft, entry));
   }
   ike::ChildConfig& child = draft.config;
   if (child.proposals.empty()) child.proposals = ike::default_proposals(ike::ProtocolId::kEsp);
+  if (child.require_pfs && ike::first_group(child.proposals) == ike::DhGroup::kNone) {
+    return at(path, "esp_proposals", "has no key exchange group, which require_pfs asks for");
+  }
   ike::ConfiguredSelector dynamic;
   dynamic.dynamic = true;
   if (child.local_ts.empty()) child.local_ts.push_back(dynamic);
@@ -99,7 +104,8 @@ Status check_whole(const ike::ConnectionConfig& config) {
 
 }  // namespace
 
-Result<ParsedConnection> parse_connection(const std::string& name, const Section& section) {
+Result<ParsedConnection> parse_connection(const std::string& name, const Section& section,
+                                          const ConnectionDefaults& defaults) {
   const std::string path = "connections." + name;
   PENSTOCK_CHECK(check_name(path, name));
   ParsedConnection parsed;
@@ -120,7 +126,7 @@ Result<ParsedConnection> parse_connection(const std::string& name, const Section
           return at(inner, "", "more than " + std::to_string(kChildrenMax) + " children");
         }
         PENSTOCK_TRY(auto config, parse_child(inner + "." + child.name, child.name,
-                                              section_of(child), parsed.warnings));
+                                              section_of(child), defaults, parsed.warnings));
         draft.config.children.push_back(std::move(config));
       }
     } else if (entry.name.starts_with("local") || entry.name.starts_with("remote")) {

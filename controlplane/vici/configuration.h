@@ -15,6 +15,11 @@
 
 namespace penstock::vici {
 
+// What holds where a section does not say otherwise; of the gateway's own configuration.
+struct ConnectionDefaults {
+  bool require_pfs = false;
+};
+
 struct ParsedConnection {
   std::shared_ptr<const ike::ConnectionConfig> config;
   // For the credential store: `certs` and `cacerts` of the connection.
@@ -23,7 +28,8 @@ struct ParsedConnection {
   // As they were given, for --list-conns.
   std::vector<std::string> local_addrs, remote_addrs;
 };
-Result<ParsedConnection> parse_connection(const std::string& name, const Section& section);
+Result<ParsedConnection> parse_connection(const std::string& name, const Section& section,
+                                          const ConnectionDefaults& defaults = {});
 
 struct ParsedPool {
   ike::PoolConfig config;

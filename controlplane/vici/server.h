@@ -17,6 +17,7 @@
 #include "controlplane/driver/event_loop.h"
 #include "controlplane/ike/auth/credentials.h"
 #include "controlplane/vici/backend.h"
+#include "controlplane/vici/configuration.h"
 #include "gateway/base/result.h"
 
 namespace penstock::vici {
@@ -29,6 +30,7 @@ struct ServerOptions {
   std::string version;
   unsigned compute_threads = 1;           // shown by --stats
   std::function<void()> reload_settings;  // of --reload-settings: what SIGHUP does; may be empty
+  ConnectionDefaults defaults;
 };
 
 class Server {

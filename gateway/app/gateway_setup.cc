@@ -178,6 +178,8 @@ Status Gateway::open_servers() {
     options.path = config_.ipsec.vici_socket;
     options.version = PENSTOCK_VERSION;
     options.compute_threads = compute_threads_of(config_);
+    options.defaults.require_pfs = config_.ipsec.require_pfs;
+    options.reload_settings = [this] { reload(); };
     PENSTOCK_TRY(vici_, vici::Server::create(*loop_, options, *vici_backend_, ike_->credentials()));
     ike_->set_listener([this](const ike::Notify& notify) { vici_->on_notify(notify); });
   }

@@ -129,6 +129,7 @@ struct IpsecConfig {
   uint32_t dpd_floor_s = 300;    // holders of pool addresses are asked at least this often
   uint32_t fetch_timeout_s = 5;  // for a CRL or an OCSP answer
   uint32_t fetch_limit_kib = 4'096;
+  bool require_pfs = false;  // of children that do not say otherwise
   std::vector<IpsecInterfaceConfig> interfaces;
   friend bool operator==(const IpsecConfig&, const IpsecConfig&) = default;
 };

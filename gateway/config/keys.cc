@@ -304,6 +304,10 @@ void Keys::add_ipsec(IpsecConfig& ipsec) {
               "seconds");
   group.count("fetch_limit_kib", ipsec.fetch_limit_kib, 1, 65'536,
               "largest CRL or OCSP answer in KiB", "KiB");
+  group.flag(
+      "require_pfs", ipsec.require_pfs,
+      "children and their rekeys need a key exchange of their own (perfect forward secrecy), "
+      "but for the one that comes with the IKE SA; a child's require_pfs goes before this");
   options_.add(group.description());
 }
 

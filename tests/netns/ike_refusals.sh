@@ -7,7 +7,7 @@
 
 topology 1
 make_gateway_pki rsa
-for way in named strict mschapv2 tls; do make_certificate $way.gw.lab ca ecdsa256 --flag serverAuth; done
+for way in named strict pfs mschapv2 tls; do make_certificate $way.gw.lab ca ecdsa256 --flag serverAuth; done
 make_ca stranger ecdsa256
 make_ca silent ecdsa256
 make_ca narrow ecdsa256 --nc-permitted dns:narrow.lab
@@ -29,7 +29,7 @@ kinds=(good revoked expired early stranger orphan weak usage outside)
 start_ike_gateway
 give_ca gateway ca silent narrow
 give_crl gateway ca
-give_certificate gateway {rsa,named,strict,mschapv2,tls}.gw.lab
+give_certificate gateway {rsa,named,strict,pfs,mschapv2,tls}.gw.lab
 connection() { # NAME LOCAL_AUTH REMOTE_LINE...
   cat <<END
   $1 {
@@ -56,6 +56,7 @@ END
 load_gateway <<END
 connections {
 $(connection psk psk 'auth = psk' 'id = *.psk.lab')
+$(connection pfs pubkey 'auth = pubkey' 'cacerts = ca.pem' | sed 's/children {/&\n more { local_ts = 10.8.1.0\/24\n esp_proposals = aes256gcm16-x25519, aes256gcm16\n require_pfs = yes\n }/')
 $(connection rsa pubkey 'auth = pubkey' 'cacerts = ca.pem, narrow.pem' 'id = *.rsa.lab')
 $(connection named pubkey 'auth = pubkey' 'cacerts = ca.pem' 'id = somebody.else.lab')
 $(connection strict pubkey 'auth = pubkey' 'cacerts = silent.pem' 'revocation = strict')
@@ -126,6 +127,7 @@ $(client ike rsa "$(shows good.rsa.lab)" aes128-sha256-modp2048)
 $(client old rsa "$(shows good.rsa.lab)" 3des-sha1-modp1024)
 $(client esp rsa "$(shows good.rsa.lab)" '' aes128-sha1)
 $(client selectors rsa "$(shows good.rsa.lab)" '' '' 172.16.0.0/12)
+$(client pfs pfs "$(shows good.rsa.lab)" | sed 's/children {/&\n more { remote_ts = 10.8.1.0\/24\n esp_proposals = aes256gcm16\n }/')
 $(client doubts rsa "$(shows good.rsa.lab)" '' '' '' 'cacerts = stranger.pem')
 }
 secrets {
@@ -172,6 +174,16 @@ refuse 'networks that are not served' selectors 'N(TS_UNACCEPT)' 'selector'
 refuse 'a client that does not trust the gateway' doubts 'AUTH_FAILED' 'AUTHENTICATION_FAILED|refuse'
 
 reference_gateway || check 'nothing is left of them' wait_until 5 no_sas gateway
+if ! reference_gateway; then
+  check_up 'require_pfs: up' c1 net --ike pfs
+  mark_log
+  check 'require_pfs: a child without is refused' refused c1 more --ike pfs
+  check 'require_pfs: the client hears it' grep -q 'N(NO_PROP)' "$work/c1.initiate.log"
+  check_gateway_says 'require_pfs: the gateway says why' 'require_pfs'
+  check 'require_pfs: what is up stays' ping_from c1 10.8.0.2
+  forget c1 gateway
+fi
+
 check_up 'who may, gets in' c1 net --ike good
 check 'and has an address' test "$(virtual4 c1)" != ''
 terminate c1 good

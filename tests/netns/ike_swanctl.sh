@@ -219,6 +219,8 @@ if ! reference_gateway; then
   check 'what was there goes on' eval 'ping_from c1 10.8.0.2 && initiate c2 net --timeout 10; ping_from c2 10.8.0.2'
 fi
 load_gateway < <(conf)
+check '--reload-settings' swanctl_in gateway --reload-settings
+check 'nobody noticed it' ping_from c1 10.8.0.2
 
 check 'an unknown child is not initiated' eval \
   '! swanctl_in gateway --initiate --child nobody 2>&1 | grep -q completed'

@@ -44,7 +44,7 @@ const std::string kEverything =
     "half_open_per_address = 29\ncookie_threshold = 28\ncompute_queue = 27\n"
     "half_open_timeout_s = 11\nretransmit_timeout_ms = 500\nretransmit_base = 1.25\n"
     "retransmit_tries = 3\n"
-    "dpd_floor_s = 60\nfetch_timeout_s = 9\nfetch_limit_kib = 10\n"
+    "dpd_floor_s = 60\nfetch_timeout_s = 9\nfetch_limit_kib = 10\nrequire_pfs = yes\n"
     "[ipsec.sites]\nif_id = 42\naddress = 10.255.0.1/30\nmtu = 1400\ndscp = copy\n"
     "[limits]\nmax_tunnels = 5\nmax_routes = 17\nneighbours = 18\nneighbour_queue = 19\n"
     "staged_packets = 20\nstaged_packets_total = 21\nreassembly_contexts = 22\npunt_queue = 128\n"
@@ -171,6 +171,7 @@ TEST(Config, ipsec_comes_from_its_sections) {
   EXPECT_EQ(ipsec.dpd_floor_s, 60U);
   EXPECT_EQ(ipsec.fetch_timeout_s, 9U);
   EXPECT_EQ(ipsec.fetch_limit_kib, 10U);
+  EXPECT_TRUE(ipsec.require_pfs);
   ASSERT_EQ(ipsec.interfaces.size(), 1U);
   EXPECT_EQ(ipsec.interfaces[0].name, "sites");
   EXPECT_EQ(ipsec.interfaces[0].if_id, 42U);

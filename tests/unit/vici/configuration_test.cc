@@ -28,13 +28,13 @@ std::string content(const char* path) {
 // One section by name in a message, filled in by the test.
 struct Request {
   explicit Request(const std::string& name) { writer.begin_section(name); }
-  Result<ParsedConnection> connection() {
+  Result<ParsedConnection> connection(const ConnectionDefaults& defaults = {}) {
     writer.end_section();
     EXPECT_TRUE(writer.ok());
     auto parsed = parse_message(writer.bytes());
     root = std::make_unique<Section>(std::move(*parsed));
     const auto& entry = root->entries().front();
-    return parse_connection(entry.name, *root->section(entry.name));
+    return parse_connection(entry.name, *root->section(entry.name), defaults);
   }
   MessageWriter writer;
   std::unique_ptr<Section> root;
@@ -181,6 +181,30 @@ TEST(ViciConfiguration, child_keys_land_in_the_configuration) {
   EXPECT_EQ(child.dscp, DscpMode::kZero);
   EXPECT_TRUE(child.start);
   EXPECT_TRUE(child.trap);
+}
+
+TEST(ViciConfiguration, perfect_forward_secrecy_is_required_by_a_child_or_by_default) {
+  const auto required = [](const char* value, bool by_default, const char* proposal) {
+    Request request("gw");
+    request.writer.begin_section("children").begin_section("net");
+    request.writer.list("esp_proposals", {proposal});
+    if (*value != 0) request.writer.value("require_pfs", value);
+    request.writer.end_section().end_section();
+    return request.connection({by_default});
+  };
+  const auto of = [&](const char* value, bool by_default) {
+    const auto parsed = required(value, by_default, "aes256gcm16-x25519");
+    EXPECT_TRUE(parsed.ok()) << parsed.error().text;
+    return parsed->config->children.at(0)->require_pfs;
+  };
+  EXPECT_FALSE(of("", false));
+  EXPECT_TRUE(of("", true));
+  EXPECT_TRUE(of("yes", false));
+  EXPECT_FALSE(of("no", true));
+  const auto impossible = required("yes", false, "aes256gcm16");
+  ASSERT_FALSE(impossible.ok());
+  EXPECT_TRUE(impossible.error().text.starts_with("connections.gw.children.net.esp_proposals: "))
+      << impossible.error().text;
 }
 
 TEST(ViciConfiguration, authentication_of_clients_lands_in_the_configuration) {
