@@ -24,6 +24,13 @@ class Reclaimer {
   void online(uint32_t id) { rte_rcu_qsbr_thread_online(qsbr_, id); }
   void offline(uint32_t id) { rte_rcu_qsbr_thread_offline(qsbr_, id); }
   void quiescent(uint32_t id) { rte_rcu_qsbr_quiescent(qsbr_, id); }
+  // For a worker that keeps what it read for longer than a turn. epoch(), asked before it reads,
+  // says which grace periods had begun by then; quiescent_since() that it holds nothing that it
+  // read before that: later ones have to wait. Epochs ascend.
+  [[nodiscard]] uint64_t epoch() const { return __atomic_load_n(&qsbr_->token, __ATOMIC_ACQUIRE); }
+  void quiescent_since(uint32_t id, uint64_t epoch) {
+    __atomic_store_n(&qsbr_->qsbr_cnt[id].cnt, epoch, __ATOMIC_RELEASE);
+  }
 
   // --- control thread
   // Runs `fn` in a later poll(), once every worker has been quiescent or offline since this call.

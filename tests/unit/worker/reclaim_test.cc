@@ -34,6 +34,21 @@ TEST(Reclaimer, online_worker_holds_it_back_until_quiescent) {
   EXPECT_TRUE(ran);
 }
 
+TEST(Reclaimer, worker_that_still_uses_what_it_read_holds_back_what_began_later) {
+  auto reclaimer = Reclaimer::create(1).value();
+  reclaimer->online(0);
+  std::vector<int> ran;
+  reclaimer->defer([&] { ran.push_back(1); });
+  const uint64_t epoch = reclaimer->epoch();
+  reclaimer->defer([&] { ran.push_back(2); });
+  reclaimer->quiescent_since(0, epoch);
+  reclaimer->poll();
+  EXPECT_EQ(ran, std::vector<int>{1});
+  reclaimer->quiescent_since(0, reclaimer->epoch());
+  reclaimer->poll();
+  EXPECT_EQ(ran, (std::vector<int>{1, 2}));
+}
+
 TEST(Reclaimer, sleeping_worker_does_not_hold_it_back) {
   auto reclaimer = Reclaimer::create(1).value();
   reclaimer->online(0);
