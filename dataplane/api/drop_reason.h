@@ -64,6 +64,8 @@ namespace penstock {
   X(kTunnelNested, "tunnel_nested", "packet would enter a tunnel more often than allowed")         \
   X(kTunnelSequenceExhausted, "tunnel_sequence_exhausted", "session has no sequence numbers left") \
   X(kHandOverFull, "hand_over_full", "the worker that owns the session did not keep up")           \
+  X(kTunnelInFlightFull, "tunnel_in_flight_full",                                                  \
+    "too many packets between their sequence numbers and the end of their cipher")                 \
   X(kUnderlayMismatch, "underlay_mismatch", "tunnel packet on a port that is not outside")         \
   X(kTunnelSelectorMismatch, "tunnel_selector_mismatch",                                           \
     "inner packet outside the traffic selectors of its SA (RFC 4301 5.2)")                         \

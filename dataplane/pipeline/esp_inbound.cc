@@ -24,6 +24,8 @@ void Pipeline::esp_inbound() {
   }
   esp_inbound_.truncate(admitted);
   if (admitted == 0) return;
+  if (queues_batches_) [[unlikely]]
+    return queue_esp_inbound();
   run_esp_jobs<&AeadEngine::open>(engines_, {esp_jobs_, admitted}, mixed,
                                   [this](size_t i) { return esp_inbound_[i].algorithm; });
   for (size_t i = 0; i < admitted; ++i) {

@@ -82,6 +82,8 @@ void Pipeline::esp_outbound() {
   }
 
   // 4. The cipher, then out.
+  if (queues_batches_) [[unlikely]]
+    return queue_esp_outbound(ready);
   if (ready > 0) {
     run_esp_jobs<&AeadEngine::seal>(engines_, {esp_jobs_, ready}, mixed,
                                     [this](size_t i) { return esp_sas_[i]->algorithm; });

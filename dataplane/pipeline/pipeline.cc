@@ -1,4 +1,5 @@
 #include "dataplane/pipeline/pipeline.h"
+#include "dataplane/pipeline/lending.h"
 #include "dataplane/pipeline/transmit.h"
 
 #include <rte_mbuf.h>
@@ -27,9 +28,14 @@ Pipeline::Pipeline(const PipelineConfig& config, SharedTables& tables, const Aea
       unknown_spi_bucket_(kUnknownSpiIntervalNs, kUnknownSpiBurst),
       icmp_bucket_(1'000'000'000 / std::max(config.icmp_errors_per_second, 1U),
                    std::max(config.icmp_errors_per_second / 10, 1U)),
-      reassembler_(config.reassembly, config.hash_seed) {}
+      reassembler_(config.reassembly, config.hash_seed) {
+  if (tables.lending != nullptr) {
+    lender_ = std::make_unique<Lender>(*tables.lending, config.worker);
+  }
+}
 
 Pipeline::~Pipeline() {
+  discard_batches();
   for (TransmitQueue& queue : transmit_queues_) {
     if (queue.count > 0) rte_pktmbuf_free_bulk(queue.frames, queue.count);
   }
@@ -37,6 +43,8 @@ Pipeline::~Pipeline() {
 }
 
 void Pipeline::receive(uint16_t port, rte_mbuf* const* frames, uint16_t count) {
+  if (queues_batches_) [[unlikely]]
+    make_room();
   classify(port, frames, count);  // → inbound_, esp_inbound_, clear_
   wireguard_inbound();            // → clear_
   esp_inbound();                  // → clear_
@@ -47,6 +55,8 @@ void Pipeline::receive(uint16_t port, rte_mbuf* const* frames, uint16_t count) {
 }
 
 void Pipeline::receive_handed_over(rte_mbuf* const* frames, uint16_t count) {
+  if (queues_batches_) [[unlikely]]
+    make_room();
   Packet packets[kMaxVector];
   for (uint16_t i = 0; i < count; ++i) {
     const RingMeta& meta = ring_meta(frames[i]);
@@ -67,6 +77,8 @@ void Pipeline::receive_handed_over(rte_mbuf* const* frames, uint16_t count) {
 }
 
 void Pipeline::inject(rte_mbuf* const* buffers, uint16_t count) {
+  if (queues_batches_) [[unlikely]]
+    make_room();
   Packet packets[kMaxVector];
   counters_.injects.add(count);
   for (uint16_t i = 0; i < count; ++i) {

@@ -11,6 +11,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <optional>
 
 #include "dataplane/api/drop_reason.h"
 #include "dataplane/crypto/aead.h"
@@ -42,6 +44,9 @@ class Counter {
 struct PipelineCounters {
   Counter rx_packets, tx_packets, punts, injects, hand_overs;
   Counter drops[kDropReasonCount];
+  // Batches of this worker: ciphered by others; offered to them and taken back; for which one kept
+  // this worker waiting too long. And batches of others that this one has ciphered.
+  Counter lent_batches, taken_back_batches, late_batches, helped_batches;
 };
 
 // Where finished frames go: a port's transmit queue, or a benchmark's sink.
@@ -82,8 +87,27 @@ class Pipeline {
   void receive_handed_over(rte_mbuf* const* frames, uint16_t count);
   // Packets from the control plane.
   void inject(rte_mbuf* const* buffers, uint16_t count);
-  // Ends a turn: transmits and frees what is left. True while frames wait for a full port.
+  // Ends a turn: transmits and frees what is left. True while frames wait for a full port, or
+  // packets for a cipher.
   bool finish_turn();
+
+  // --- lending.cc: one tunnel on many cores. Only where the tables have a LendingBoard.
+  // Whether packets are offered to other workers between their numbers and their completion.
+  void lend(bool lends);
+  // Whether this worker takes part in ciphering for others.
+  void set_helper(bool helps);
+  // How many others do so for this one.
+  [[nodiscard]] size_t helpers() const;
+  // Ciphers at most one batch of another worker. True while others lend.
+  bool help();
+  // TSC cycles that others have ciphered for this worker.
+  [[nodiscard]] uint64_t helped_cycles() const;
+  // A number that the caller gives the turns to come, never a smaller one; and that of the oldest
+  // turn whose SAs and next hops are still in use. What was unpublished since must stay.
+  void set_epoch(uint64_t epoch);
+  [[nodiscard]] std::optional<uint64_t> oldest_epoch() const;
+  // Completes all that is in flight, however long it takes.
+  void finish_batches();
 
   [[nodiscard]] const PipelineCounters& counters() const { return counters_; }
 
@@ -234,6 +258,33 @@ class Pipeline {
                                               uint32_t inner_mtu) const;
   bool outbound_attention(OutboundSa& sa, uint64_t sequence);
 
+  // --- lending.cc
+  struct Batch;
+  class Lender;
+  void queue_wireguard_outbound(size_t count);
+  void queue_esp_outbound(size_t count);
+  void queue_wireguard_inbound();
+  void queue_esp_inbound();
+  template <class AlgorithmOf>
+  Batch* start_batch(TunnelProtocol protocol, bool seal, const AeadJob* jobs, size_t count,
+                     const AlgorithmOf& algorithm_of);
+  template <class AlgorithmOf>
+  void queue_outbound(TunnelProtocol protocol, Vector<Packet*>& packets, size_t count,
+                      const AeadJob* jobs, const NextHopEntry* const* hops,
+                      const AlgorithmOf& algorithm_of);
+  template <class AlgorithmOf>
+  void queue_inbound(TunnelProtocol protocol, Vector<Inbound>& packets, const AeadJob* jobs,
+                     const AlgorithmOf& algorithm_of);
+  void submit(Batch& batch);
+  void make_room();
+  bool cipher_oldest();
+  bool advance_batches();
+  void complete_batches();
+  void complete_outbound(const Batch& batch);
+  void complete_inbound(const Batch& batch);
+  void watch_head();
+  void discard_batches();
+
   // --- deliver.cc: packets to the gateway itself
   void deliver(Packet& packet);
   void reassemble(const Packet& packet);
@@ -299,6 +350,10 @@ class Pipeline {
   TokenBucket icmp_bucket_;
   Reassembler reassembler_;
   PipelineCounters counters_;
+
+  // Packets go through the queue of batches: this worker lends, or something is in that queue.
+  bool queues_batches_ = false;
+  std::unique_ptr<Lender> lender_;  // nullptr: each worker ciphers its own
 };
 
 }  // namespace penstock

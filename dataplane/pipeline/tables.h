@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "dataplane/api/route.h"
+#include "dataplane/pipeline/lending_board.h"
 #include "dataplane/policy/policy_table.h"
 #include "dataplane/route/fib.h"
 #include "dataplane/route/prefix_trie.h"
@@ -69,6 +70,7 @@ struct SharedTables {
   std::atomic<bool> accept_esp{false};  // as IP protocol
   std::array<WorkerRings, 64> rings;
   uint16_t worker_count = 1;
+  std::unique_ptr<LendingBoard> lending;  // nullptr: no worker ciphers for another
 };
 
 }  // namespace penstock

@@ -54,6 +54,8 @@ void Pipeline::flush(uint16_t port) {
 
 bool Pipeline::finish_turn() {
   bool waiting = false;
+  if (queues_batches_) [[unlikely]]
+    waiting = advance_batches();
   for (uint16_t port = 0; port < tables_.port_count; ++port) {
     if (transmit_queues_[port].count > 0) flush(port);
     waiting |= transmit_queues_[port].count > 0;

@@ -30,6 +30,8 @@ void Pipeline::wireguard_inbound() {
     inbound_[admitted++] = in;
   }
   inbound_.truncate(admitted);
+  if (queues_batches_) [[unlikely]]
+    return queue_wireguard_inbound();
   engine_.open({jobs_, admitted});
   for (size_t i = 0; i < admitted; ++i) {
     if (jobs_[i].ok) [[likely]] {

@@ -53,6 +53,8 @@ void Pipeline::wireguard_outbound() {
   }
 
   // 4. The cipher, then out.
+  if (queues_batches_) [[unlikely]]
+    return queue_wireguard_outbound(ready);
   engine_.seal({jobs_, ready});
   for (size_t i = 0; i < ready; ++i) {
     const Packet& packet = *outbound_[i];

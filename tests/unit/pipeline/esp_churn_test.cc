@@ -3,7 +3,6 @@
 // under the key that its SPI names, by the owner and in order, and nothing is used after it was
 // freed.
 #include <gtest/gtest.h>
-#include <rte_lcore.h>
 
 #include <atomic>
 #include <map>
@@ -11,6 +10,7 @@
 
 #include "dataplane/worker/reclaim.h"
 #include "tests/unit/pipeline/esp_peer.h"
+#include "tests/unit/pipeline/helpers.h"
 
 namespace penstock::test {
 namespace {
@@ -21,7 +21,7 @@ constexpr uint64_t kSteps = 800;
 
 class EspChurn {
  public:
-  EspChurn() {
+  explicit EspChurn(bool lending = false) : lending_(lending) {
     for (size_t i = 0; i < kLivePeers; ++i) peers_.push_back(fresh_peer(i));
     for (EspPeer& peer : peers_) {
       outside_.push_back(esp_frame(peer, sample_packet(peer.inner4, kHost4)));
@@ -38,16 +38,29 @@ class EspChurn {
     std::vector<std::thread> workers;
     for (uint16_t id = 0; id < kWorkers; ++id) {
       workers.emplace_back([&, id] {
-        if (rte_thread_register() != 0) std::abort();
+        enter_worker_thread();
         reclaimer_->online(id);
+        if (lending_) {
+          gateway_.pipeline(id).set_epoch(reclaimer_->epoch());
+          gateway_.pipeline(id).lend(true);
+          gateway_.pipeline(id).set_helper(true);
+        }
         ++started;
         while (!stop.load(std::memory_order_acquire)) turn(id);
+        if (lending_) {
+          gateway_.pipeline(id).lend(false);
+          gateway_.pipeline(id).finish_batches();
+          gateway_.finish_turn(id);
+        }
         reclaimer_->offline(id);
         rte_thread_unregister();
       });
     }
     while (started < kWorkers) std::this_thread::yield();
-    for (uint64_t step = 0; step < kSteps; ++step) change(step);
+    const auto enough = [this](uint64_t step) {
+      return step >= kSteps && (!lending_ || lent_batches() > 0 || step > 20 * kSteps);
+    };
+    for (uint64_t step = 0; !enough(step); ++step) change(step);
     stop = true;
     for (std::thread& worker : workers) worker.join();
     for (uint16_t id = 0; id < kWorkers; ++id) gateway_.run_hand_over(id);
@@ -74,6 +87,14 @@ class EspChurn {
     EXPECT_GT(opened, 100U);
   }
 
+  [[nodiscard]] uint64_t lent_batches() {
+    uint64_t sum = 0;
+    for (uint16_t id = 0; id < kWorkers; ++id) {
+      sum += gateway_.pipeline(id).counters().lent_batches.get();
+    }
+    return sum;
+  }
+
  private:
   void turn(uint16_t id) {
     gateway_.receive(kInside, inside_, id);
@@ -87,7 +108,14 @@ class EspChurn {
         left_[id].push_back(std::move(frame));
       }
     }
-    reclaimer_->quiescent(id);
+    if (const auto oldest = gateway_.pipeline(id).oldest_epoch()) {
+      reclaimer_->quiescent_since(id, *oldest);
+    } else {
+      reclaimer_->quiescent(id);
+    }
+    if (!lending_) return;
+    gateway_.pipeline(id).set_epoch(reclaimer_->epoch());
+    gateway_.pipeline(id).help();
   }
 
   void change(uint64_t step) {
@@ -143,9 +171,11 @@ class EspChurn {
     options.workers = kWorkers;
     options.tunnels = 1024;
     options.defer = defer();
+    options.lending = lending_;
     return options;
   }
 
+  const bool lending_;
   std::unique_ptr<Reclaimer> reclaimer_;
   EspGateway gateway_{options()};
   std::vector<EspPeer> peers_;
@@ -159,6 +189,13 @@ TEST(EspChurn, tunnels_change_under_traffic_without_a_wrong_key_or_order) {
   EspChurn churn;
   churn.run();
   churn.check();
+}
+
+TEST(EspChurn, tunnels_change_while_workers_cipher_for_each_other) {
+  EspChurn churn(true);
+  churn.run();
+  churn.check();
+  EXPECT_GT(churn.lent_batches(), 0U);
 }
 
 }  // namespace

@@ -69,7 +69,13 @@ uint16_t Sink::transmit(uint16_t port, rte_mbuf** mbufs, uint16_t count) {
 FaultyEngine::FaultyEngine(SaAlgorithm algorithm)
     : engine_(must(make_ipsec_mb_engine(algorithm))) {}
 
+void FaultyEngine::open(std::span<AeadJob> jobs) {
+  if (before_burst) before_burst();
+  engine_->open(jobs);
+}
+
 void FaultyEngine::seal(std::span<AeadJob> jobs) {
+  if (before_burst) before_burst();
   engine_->seal(jobs);
   if (failing_seal < jobs.size()) jobs[failing_seal].ok = false;
 }
@@ -82,6 +88,7 @@ Gateway::Gateway(const GatewayOptions& options)
                                   SOCKET_ID_ANY);
   if (pool_ == nullptr) std::abort();
   tables_->worker_count = options.workers;
+  if (options.lending) tables_->lending = std::make_unique<LendingBoard>(options.workers);
   tables_->port_count = 2;
   tables_->fib = must(Fib::create({{kOutsideMac, options.mtu}, {kInsideMac, options.mtu}},
                                   size_t{1} << 26, defer()));

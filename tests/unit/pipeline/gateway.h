@@ -59,10 +59,11 @@ class FaultyEngine final : public AeadEngine {
  public:
   explicit FaultyEngine(SaAlgorithm algorithm);
   void seal(std::span<AeadJob> jobs) override;
-  void open(std::span<AeadJob> jobs) override { engine_->open(jobs); }
+  void open(std::span<AeadJob> jobs) override;
   void expand_key(const SaKeys& keys, void* to) const override { engine_->expand_key(keys, to); }
   [[nodiscard]] std::string description() const override { return engine_->description(); }
-  size_t failing_seal = SIZE_MAX;  // index within the next burst
+  size_t failing_seal = SIZE_MAX;      // index within the next burst
+  std::function<void()> before_burst;  // where set: delays it
 
  private:
   std::unique_ptr<AeadEngine> engine_;
@@ -101,7 +102,8 @@ struct GatewayOptions {
   uint32_t icmp_errors_per_second = 1000;
   uint32_t ring_size = 256;
   uint32_t tunnels = 64;
-  Defer defer;  // instead of grace(): real grace periods
+  bool lending = false;  // workers may cipher for each other
+  Defer defer;           // instead of grace(): real grace periods
   ReassemblyLimits reassembly;
 };
 
@@ -148,9 +150,9 @@ class Gateway {
   [[nodiscard]] Fib& fib() { return *tables_->fib; }
   [[nodiscard]] IpPrefixTrie& allowed() { return *allowed_; }
   [[nodiscard]] Pipeline& pipeline(uint16_t worker = 0) { return *pipelines_[worker]; }
-  // Of the first worker.
-  [[nodiscard]] FaultyEngine& engine(SaAlgorithm algorithm = SaAlgorithm::kChacha20Poly1305) {
-    return static_cast<FaultyEngine&>(engines_[0]->of(algorithm));
+  [[nodiscard]] FaultyEngine& engine(SaAlgorithm algorithm = SaAlgorithm::kChacha20Poly1305,
+                                     uint16_t worker = 0) {
+    return static_cast<FaultyEngine&>(engines_[worker]->of(algorithm));
   }
   [[nodiscard]] Sink& sink(uint16_t worker = 0) { return sinks_[worker]; }
   [[nodiscard]] rte_mempool* pool() { return pool_; }
