@@ -76,6 +76,10 @@ Json describe_worker(const WorkerCounters& worker) {
   json["punts"] = worker.punts;
   json["injects"] = worker.injects;
   json["hand_overs"] = worker.hand_overs;
+  json["lent_batches"] = worker.lent_batches;
+  json["taken_back_batches"] = worker.taken_back_batches;
+  json["late_batches"] = worker.late_batches;
+  json["helped_batches"] = worker.helped_batches;
   json["drops"] = total(worker.drops);
   return json;
 }

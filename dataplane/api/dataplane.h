@@ -32,6 +32,9 @@ struct WorkerCounters {
   uint64_t sleeps = 0;
   uint64_t rx_packets = 0, tx_packets = 0;
   uint64_t punts = 0, injects = 0, hand_overs = 0;
+  // Batches of packets of this worker: ciphered by others; offered to them, but ciphered here; that
+  // another began and kept waiting for. And those of others that this one ciphered.
+  uint64_t lent_batches = 0, taken_back_batches = 0, late_batches = 0, helped_batches = 0;
   DropCounters drops{};
 };
 

@@ -325,6 +325,10 @@ std::vector<WorkerCounters> DpdkDataplane::worker_counters() const {
     counters.punts = from.punts.get();
     counters.injects = from.injects.get();
     counters.hand_overs = from.hand_overs.get();
+    counters.lent_batches = from.lent_batches.get();
+    counters.taken_back_batches = from.taken_back_batches.get();
+    counters.late_batches = from.late_batches.get();
+    counters.helped_batches = from.helped_batches.get();
     for (size_t i = 0; i < kDropReasonCount; ++i) counters.drops[i] = from.drops[i].get();
     list.push_back(counters);
   }

@@ -29,6 +29,7 @@ struct DataplaneConfig {
   EalConfig eal;  // its worker lcores make the workers
   std::vector<DataplanePort> ports;
   bool sleep_when_idle = true;
+  bool spread = true;  // idle workers cipher for busy ones
   uint16_t burst = 32;
   uint32_t max_tunnels = 1U << 16;
   uint32_t punt_queue_packets = 1024;  // per worker and class

@@ -42,7 +42,7 @@ uint16_t buffer_room(const DataplaneConfig& config, uint32_t largest_frame_room)
 // Every place where a packet can be at the same time.
 uint32_t buffers_needed(const DataplaneConfig& config) {
   if (config.pool_buffers != 0) return config.pool_buffers;
-  const uint32_t workers = worker_count(config);
+  const uint16_t workers = worker_count(config);
   uint32_t buffers = 0;
   for (const DataplanePort& port : config.ports) {
     const uint32_t rx = port.device.rx_queues != 0 ? port.device.rx_queues : workers;
@@ -52,6 +52,9 @@ uint32_t buffers_needed(const DataplaneConfig& config) {
   }
   buffers += workers * (config.punt_queue_packets * static_cast<uint32_t>(kPuntClasses) +
                         kHandOverPackets + kMaxVector * 6);
+  if (config.spread && workers > 1) {
+    buffers += workers * static_cast<uint32_t>(most_batches_in_flight(workers) * kBatchPackets);
+  }
   buffers += config.inject_queue_packets;
   buffers += (workers + 1) * config.pool_cache * 2;
   return buffers;
@@ -166,6 +169,9 @@ Status DpdkDataplane::open_ports() {
 
 Status DpdkDataplane::make_tables() {
   tables_->worker_count = worker_count(config_);
+  if (config_.spread && tables_->worker_count > 1) {
+    tables_->lending = std::make_unique<LendingBoard>(tables_->worker_count);
+  }
   tables_->port_count = static_cast<uint16_t>(ports_.size());
   PENSTOCK_TRY(reclaimer_, Reclaimer::create(tables_->worker_count));
   std::vector<FibPort> fib_ports;

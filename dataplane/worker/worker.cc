@@ -18,18 +18,24 @@ Worker::Worker(const WorkerOptions& options, std::vector<WorkerPort> ports,
       reclaimer_(reclaimer),
       engines_(std::move(engines)),
       pipeline_(pipeline, tables, engines_, *this),
+      spreads_(tables.lending != nullptr),
+      lending_(rte_get_tsc_hz()),
       time_step_tsc_(rte_get_tsc_hz() / 4000) {}  // a quarter of a millisecond
 
 void Worker::run() {
   IdlePolicy idle;
   reclaimer_.online(options_.id);
+  if (spreads_) pipeline_.set_epoch(reclaimer_.epoch());
   while (!stopping_.load(std::memory_order_acquire)) {
+    const bool was_waiting = transmit_pending_;
     const uint32_t received = turn();
     turns_.add(1);
-    reclaimer_.quiescent(options_.id);
+    report_quiescent();
     if (received == 0) idle_turns_.add(1);
+    const bool helps = spreads_ && spread(received, was_waiting);
     if (!options_.sleep_when_idle) continue;
-    const Nanoseconds pause_ns = idle.after_turn(received > 0 || transmit_pending_);
+    // Never with packets in flight.
+    const Nanoseconds pause_ns = idle.after_turn(received > 0 || transmit_pending_ || helps);
     if (pause_ns == 0) continue;
     // Offline: whoever waits for a grace period does not wait for a sleeper.
     reclaimer_.offline(options_.id);
@@ -37,13 +43,43 @@ void Worker::run() {
     const timespec pause{0, pause_ns};
     nanosleep(&pause, nullptr);
     reclaimer_.online(options_.id);
+    if (spreads_) pipeline_.set_epoch(reclaimer_.epoch());
+  }
+  if (spreads_) {
+    pipeline_.set_helper(false);
+    pipeline_.lend(false);
+    pipeline_.finish_batches();
+    pipeline_.finish_turn();
   }
   reclaimer_.offline(options_.id);
+}
+
+// What is in flight was found in an earlier turn, and is still in use.
+void Worker::report_quiescent() {
+  if (const auto oldest = pipeline_.oldest_epoch()) [[unlikely]] {
+    reclaimer_.quiescent_since(options_.id, *oldest);
+  } else {
+    reclaimer_.quiescent(options_.id);
+  }
+  if (spreads_) pipeline_.set_epoch(reclaimer_.epoch());
+}
+
+// Lends, or helps, as the load says. True: this worker looks out for the batches of others.
+bool Worker::spread(uint32_t received, bool was_waiting) {
+  const uint64_t now = rte_rdtsc();
+  lending_.after_turn(turn_tsc_, now, received, was_waiting, full_burst_);
+  if (lending_.due(now)) [[unlikely]] {
+    lending_.decide(now, pipeline_.helpers(), pipeline_.helped_cycles());
+    pipeline_.lend(lending_.lends());
+    pipeline_.set_helper(lending_.has_time());
+  }
+  return received == 0 && lending_.has_time() && !transmit_pending_ && pipeline_.help();
 }
 
 // One pass over everything this worker polls. Returns how many packets came.
 uint32_t Worker::turn() {
   update_time();
+  full_burst_ = false;
   uint32_t received = drain_rings();
   rte_mbuf* frames[kMaxVector];
   for (const WorkerPort& port : ports_) {
@@ -52,6 +88,7 @@ uint32_t Worker::turn() {
       if (count == 0) continue;
       pipeline_.receive(port.port, frames, count);
       received += count;
+      full_burst_ |= count == options_.burst;
     }
   }
   transmit_pending_ = pipeline_.finish_turn();
@@ -73,6 +110,7 @@ uint32_t Worker::drain_rings() {
       count > 0) {
     pipeline_.receive_handed_over(buffers, static_cast<uint16_t>(count));
     received += count;
+    full_burst_ |= count == kMaxVector;
   }
   return received;
 }
@@ -80,6 +118,7 @@ uint32_t Worker::drain_rings() {
 // The clock is read (in user space, vDSO) only when it may have moved noticeably.
 void Worker::update_time() {
   const uint64_t tsc = rte_rdtsc();
+  turn_tsc_ = tsc;
   if (tsc - time_read_tsc_ < time_step_tsc_) return;
   time_read_tsc_ = tsc;
   pipeline_.set_time(boot_time_ns());

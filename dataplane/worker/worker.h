@@ -8,6 +8,7 @@
 
 #include "dataplane/pipeline/pipeline.h"
 #include "dataplane/worker/idle.h"
+#include "dataplane/worker/lending_policy.h"
 #include "dataplane/worker/reclaim.h"
 
 namespace penstock {
@@ -47,6 +48,8 @@ class Worker final : private Transmitter {
  private:
   uint32_t turn();
   uint32_t drain_rings();
+  void report_quiescent();
+  bool spread(uint32_t received, bool was_waiting);
   void update_time();
   uint16_t transmit(uint16_t port, rte_mbuf** frames, uint16_t count) override;
 
@@ -58,6 +61,10 @@ class Worker final : private Transmitter {
   Pipeline pipeline_;
   std::atomic<bool> stopping_{false};
   bool transmit_pending_ = false;
+  bool full_burst_ = false;  // in this turn
+  const bool spreads_;       // tunnels over workers
+  LendingPolicy lending_;
+  uint64_t turn_tsc_ = 0;  // its begin
   uint64_t time_read_tsc_ = 0;
   uint64_t time_step_tsc_ = 0;
   Counter turns_, idle_turns_, sleeps_;

@@ -85,6 +85,7 @@ DataplaneConfig dataplane_config_of(const config::Config& from,
     config.ports.push_back(dataplane_port_of(port));
   }
   config.sleep_when_idle = from.idle == config::Idle::kSleep;
+  config.spread = from.spread == config::Spread::kAuto;
   config.burst = from.burst;
   config.max_tunnels = from.limits.max_tunnels;
   config.punt_queue_packets = from.limits.punt_queue;

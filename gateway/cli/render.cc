@@ -100,7 +100,9 @@ std::string render_status(const Json& answer) {
                  {"received", Align::kRight},
                  {"sent", Align::kRight},
                  {"punted", Align::kRight},
-                 {"dropped", Align::kRight}});
+                 {"dropped", Align::kRight},
+                 {"lent batches", Align::kRight},
+                 {"helped batches", Align::kRight}});
   for (const Json* worker : list(answer, "workers")) {
     const uint64_t turns = number(*worker, "turns");
     const uint64_t idle = std::min(number(*worker, "idle_turns"), turns);
@@ -108,7 +110,8 @@ std::string render_status(const Json& answer) {
     const std::string busy = turns == 0 ? "-" : per_mille((turns - idle) * 1000 / turns);
     workers.add({text(*worker, "worker"), text(*worker, "lcore"), busy, count(*worker, "sleeps"),
                  count(*worker, "rx_packets"), count(*worker, "tx_packets"),
-                 count(*worker, "punts"), count(*worker, "drops")});
+                 count(*worker, "punts"), count(*worker, "drops"), count(*worker, "lent_batches"),
+                 count(*worker, "helped_batches")});
   }
   return out + ports.to_string() + "\n" + interfaces.to_string() + "\n" + ipsec +
          workers.to_string();

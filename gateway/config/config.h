@@ -21,6 +21,7 @@
 namespace penstock::config {
 
 enum class Idle : uint8_t { kPoll, kSleep };
+enum class Spread : uint8_t { kAuto, kOff };
 enum class Choice : uint8_t { kAuto, kYes, kNo };
 // What may happen to clear packets that a route leads to, or that come from, an outside port.
 enum class Forward : uint8_t { kTunnelOnly, kPlain };
@@ -167,6 +168,7 @@ struct Config {
   std::optional<uint16_t> control_cpu;  // of the control thread; absent: any other CPU
   uint16_t compute_threads = 0;         // for handshakes; 0: one per two workers, at least one
   Idle idle = Idle::kSleep;
+  Spread spread = Spread::kAuto;
   uint16_t burst = 32;
   wireguard::HookPolicy hooks = wireguard::HookPolicy::kRefuse;
   std::string state_dir = "/var/lib/penstock";

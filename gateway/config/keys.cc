@@ -165,6 +165,9 @@ void Keys::add_general(Config& config) {
             "threads for handshakes; 0: one per two workers, at least one");
   top.word<Idle>("idle", config.idle, {{"sleep", Idle::kSleep}, {"poll", Idle::kPoll}},
                  "an idle worker sleeps (a little latency) or polls (a whole CPU)");
+  top.word<Spread>("spread", config.spread, {{"auto", Spread::kAuto}, {"off", Spread::kOff}},
+                   "auto: workers with time to spare cipher for one whose tunnels fill its CPU; "
+                   "off: each ciphers its own packets");
   top.count("burst", config.burst, 4, 64, "packets taken from a queue at once");
   top.word<wireguard::HookPolicy>(
       "hooks", config.hooks,
