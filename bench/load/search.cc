@@ -7,6 +7,7 @@ namespace {
 
 // A trial whose generator fell behind says nothing about the rate that it was to have.
 constexpr double kRateReached = 0.99;
+constexpr double kLargestStep = 1.25;
 
 }  // namespace
 
@@ -52,8 +53,10 @@ std::optional<double> RateSearch::next() const {
     const double guess = trials_.front().received_rate * (1 - options_.precision);
     const bool fresh = trials_.size() == 1;
     if (fresh && guess > at.lower && guess < at.upper) return guess;
-    // Nothing passed yet: half of what failed; then the middle.
-    return std::max((at.lower + at.upper) / 2, options_.smallest_rate);
+    // The middle; but what the generator can send may be many times what the gateway can take.
+    const double middle = (at.lower + at.upper) / 2;
+    const double step = at.lower > 0 ? std::min(middle, at.lower * kLargestStep) : middle;
+    return std::max(step, options_.smallest_rate);
   }
   return std::nullopt;
 }
