@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint32_t kRing = 256;
 constexpr uint32_t kTransmitRing = 2048;                 // more than there are buffers
-constexpr uint64_t kEnoughBatches = 3;                   // few CPUs may be busy otherwise
+constexpr uint64_t kEnoughBatches = 1;                   // where CPUs are busy, lending seldom pays
 constexpr Nanoseconds kCipherTime = 200 * kMicrosecond;  // of a burst
 constexpr Nanoseconds kPatience = 30 * kSecond;
 
