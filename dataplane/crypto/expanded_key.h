@@ -46,21 +46,12 @@ constexpr size_t cipher_key_bytes(SaAlgorithm algorithm) {
 Status expand_key(SaAlgorithm algorithm, const SaKeys& keys, void* to);
 
 // One key by itself, for tests and tools: wipes itself.
-class ExpandedKey {
- public:
+struct alignas(kExpandedKeyAlignment) ExpandedKey {
+  uint8_t bytes[kExpandedKeyMaxBytes] = {};
   ExpandedKey() = default;
   ExpandedKey(const ExpandedKey&) = delete;
   ExpandedKey& operator=(const ExpandedKey&) = delete;
-  ~ExpandedKey() { wipe(storage_, sizeof storage_); }
-
- private:
-  // Aligned by hand: gcc's address sanitizer puts what asks for more than 32 bytes on a stack of
-  // its own that does not give it.
-  uint8_t storage_[kExpandedKeyMaxBytes + kExpandedKeyAlignment] = {};
-
- public:
-  uint8_t* const bytes = storage_ + (kExpandedKeyAlignment -
-                                     reinterpret_cast<uintptr_t>(storage_) % kExpandedKeyAlignment);
+  ~ExpandedKey() { wipe(bytes, sizeof bytes); }
 };
 
 }  // namespace penstock
