@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "controlplane/crypto/digest.h"
+
 namespace penstock {
 namespace {
 
@@ -18,38 +20,11 @@ void require(bool ok) {
 }
 
 struct Free {
-  void operator()(EVP_MD* md) const { EVP_MD_free(md); }
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
   void operator()(EVP_MAC* mac) const { EVP_MAC_free(mac); }
   void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
 };
 
-// Fetching costs microseconds (locks and string compares), so each thread does it once. OpenSSL
-// wipes the digest's state when it finishes.
-class Digest {
- public:
-  Digest() : md_(EVP_MD_fetch(nullptr, "BLAKE2S-256", nullptr)), context_(EVP_MD_CTX_new()) {
-    require(md_ != nullptr && context_ != nullptr);
-  }
-  void begin() { require(EVP_DigestInit_ex2(context_.get(), md_.get(), nullptr) == 1); }
-  void add(Bytes data) {
-    if (!data.empty()) require(EVP_DigestUpdate(context_.get(), data.data(), data.size()) == 1);
-  }
-  void end(Secret<32>& out) {
-    unsigned length = 0;
-    require(EVP_DigestFinal_ex(context_.get(), out.data(), &length) == 1 && length == 32);
-  }
-
- private:
-  std::unique_ptr<EVP_MD, Free> md_;
-  std::unique_ptr<EVP_MD_CTX, Free> context_;
-};
-
-Digest& digest_of_thread() {
-  thread_local Digest digest;
-  return digest;
-}
-
+// Fetching costs microseconds, so each thread does it once.
 class Mac {
  public:
   Mac()
@@ -77,11 +52,11 @@ class Mac {
 }  // namespace
 
 Secret<32> blake2s(std::initializer_list<Bytes> parts) {
-  Digest& digest = digest_of_thread();
+  Digest& digest = Digest::blake2s();
   Secret<32> out;
   digest.begin();
   for (const Bytes part : parts) digest.add(part);
-  digest.end(out);
+  digest.end(out.mutable_bytes());
   return out;
 }
 
@@ -98,13 +73,13 @@ Secret<32> hmac_blake2s(const Secret<32>& key, std::initializer_list<Bytes> part
       pad.data()[i] = static_cast<uint8_t>((i < key.size() ? key.data()[i] : 0) ^ mask);
     }
   };
-  Digest& digest = digest_of_thread();
+  Digest& digest = Digest::blake2s();
   Secret<32> inner;
   fill(0x36);
   digest.begin();
   digest.add(pad.bytes());
   for (const Bytes part : parts) digest.add(part);
-  digest.end(inner);
+  digest.end(inner.mutable_bytes());
   fill(0x5c);
   return blake2s({pad.bytes(), inner.bytes()});
 }

@@ -1,9 +1,8 @@
 // IKE_SA_INIT (RFC 7296 1.2), what both sides do: NAT detection (2.23), what they say they can, and
 // the keys.
-#include <openssl/sha.h>
-
 #include <algorithm>
 
+#include "controlplane/crypto/digest.h"
 #include "controlplane/ike/core.h"
 #include "controlplane/ike/crypto/dh.h"
 
@@ -20,7 +19,7 @@ std::array<uint8_t, 20> nat_hash(uint64_t spi_initiator, uint64_t spi_responder,
   writer.bytes(endpoint.address.bytes());
   writer.be16(endpoint.port);
   std::array<uint8_t, 20> hash{};
-  SHA1(input.data(), writer.size(), hash.data());
+  Digest::sha1().compute(Bytes(input).first(writer.size()), hash);
   return hash;
 }
 

@@ -1,10 +1,10 @@
 #include "controlplane/ike/auth/certificate.h"
 
 #include <openssl/pem.h>
-#include <openssl/sha.h>
 
 #include <ctime>
 
+#include "controlplane/crypto/digest.h"
 #include "controlplane/ike/auth/openssl_ptr.h"
 
 namespace penstock::ike {
@@ -163,7 +163,7 @@ Result<CertificatePtr> Certificate::parse(Bytes pem_or_der) {
   if (der_of(i2d_X509, native.get()) != out->der_) return Error{"certificate that is not DER"};
   X509* x509 = native.get();
   out->native_ = std::shared_ptr<x509_st>(native.release(), X509_free);
-  SHA256(out->der_.data(), out->der_.size(), out->fingerprint_.data());
+  Digest::sha256().compute(out->der_, out->fingerprint_);
   // Reads all extensions once; invalid ones mark the certificate.
   (void)X509_check_purpose(x509, -1, 0);
   const uint32_t flags = X509_get_extension_flags(x509);

@@ -1,5 +1,4 @@
-#include <openssl/sha.h>
-
+#include "controlplane/crypto/digest.h"
 #include "controlplane/ike/auth/credentials.h"
 
 namespace penstock::ike {
@@ -19,7 +18,7 @@ void CertificateCache::make_room() {
 
 Result<CertificatePtr> CertificateCache::parse(Bytes der) const {
   Key key{};
-  SHA256(der.data(), der.size(), key.data());
+  Digest::sha256().compute(der, key);
   {
     const std::lock_guard lock(mutex_);
     const auto found = certificates_.find(key);

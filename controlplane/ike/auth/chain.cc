@@ -1,7 +1,6 @@
 #include "controlplane/ike/auth/chain.h"
 
-#include <openssl/sha.h>
-
+#include "controlplane/crypto/digest.h"
 #include "controlplane/ike/auth/chain_parts.h"
 #include "gateway/base/text.h"
 
@@ -38,7 +37,7 @@ CertificateCache::Key path_key(const CredentialSnapshot& snapshot, const Path& c
     text.insert(text.end(), fingerprint.begin(), fingerprint.end());
   }
   CertificateCache::Key key{};
-  SHA256(text.data(), text.size(), key.data());
+  Digest::sha256().compute(text, key);
   return key;
 }
 

@@ -2,8 +2,8 @@
 #include <openssl/core_names.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
-#include <openssl/sha.h>
 
+#include "controlplane/crypto/digest.h"
 #include "controlplane/ike/auth/certificate.h"
 #include "controlplane/ike/auth/der.h"
 #include "controlplane/ike/auth/openssl_ptr.h"
@@ -13,7 +13,7 @@ namespace {
 
 KeyId sha1_of(Bytes bytes) {
   KeyId id{};
-  SHA1(bytes.data(), bytes.size(), id.data());
+  Digest::sha1().compute(bytes, id);
   return id;
 }
 
