@@ -184,22 +184,39 @@ bool Engine::Core::selects(const SaSelection& selection, const Child& child) {
   return selection.child_id == 0 || selection.child_id == child.unique_id;
 }
 
+// Numbers of IKE SAs, each with that of a child, or 0 where the IKE SA itself is meant. One IKE SA
+// or connection is found by its index.
+std::vector<std::pair<uint32_t, uint32_t>> Engine::Core::chosen_by(const SaSelection& selection,
+                                                                   bool established) const {
+  const bool of_children = !selection.child.empty() || selection.child_id != 0;
+  std::vector<std::pair<uint32_t, uint32_t>> chosen;
+  const auto consider = [&](const IkeSa* sa) {
+    if (sa == nullptr || !selects(selection, *sa)) return;
+    if (established && sa->phase != Phase::kEstablished) return;
+    if (!of_children) {
+      chosen.emplace_back(sa->unique_id, 0);
+      return;
+    }
+    for (const auto& child : sa->children) {
+      if (selects(selection, *child)) chosen.emplace_back(sa->unique_id, child->unique_id);
+    }
+  };
+  if (selection.ike_id != 0) {
+    consider(find_sa(selection.ike_id));
+  } else if (!selection.ike.empty()) {
+    const auto found = by_connection_.find(selection.ike);
+    if (found == by_connection_.end()) return chosen;
+    for (const uint32_t id : found->second) consider(find_sa(id));
+  } else {
+    for (const auto& [id, slot] : by_unique_id_) consider(sas_[slot].get());
+  }
+  return chosen;
+}
+
 size_t Engine::Core::terminate(const Now& now, CommandId command, const SaSelection& selection,
                                bool force, Nanoseconds timeout_ns) {
   now_ = now;
-  const bool of_children = !selection.child.empty() || selection.child_id != 0;
-  std::vector<std::pair<uint32_t, uint32_t>> chosen;  // IKE SA, child or 0
-  for (const auto& [id, slot] : by_unique_id_) {
-    const IkeSa& sa = *sas_[slot];
-    if (!selects(selection, sa)) continue;
-    if (!of_children) {
-      chosen.emplace_back(id, 0);
-      continue;
-    }
-    for (const auto& child : sa.children) {
-      if (selects(selection, *child)) chosen.emplace_back(id, child->unique_id);
-    }
-  }
+  const auto chosen = chosen_by(selection, false);
   command_begins(command, chosen.size());
   if (chosen.empty()) {
     commands_[command].parts = 1;
@@ -273,19 +290,7 @@ size_t Engine::Core::shutdown(const Now& now) {
 
 size_t Engine::Core::rekey(const Now& now, const SaSelection& selection, bool reauthenticates) {
   now_ = now;
-  const bool of_children = !selection.child.empty() || selection.child_id != 0;
-  std::vector<std::pair<uint32_t, uint32_t>> chosen;
-  for (const auto& [id, slot] : by_unique_id_) {
-    const IkeSa& sa = *sas_[slot];
-    if (!selects(selection, sa) || sa.phase != Phase::kEstablished) continue;
-    if (!of_children) {
-      chosen.emplace_back(id, 0);
-      continue;
-    }
-    for (const auto& child : sa.children) {
-      if (selects(selection, *child)) chosen.emplace_back(id, child->unique_id);
-    }
-  }
+  const auto chosen = chosen_by(selection, true);
   for (const auto& [ike_id, child_id] : chosen) {
     IkeSa* const sa = find_sa(ike_id);
     if (sa == nullptr) continue;

@@ -431,6 +431,8 @@ class Engine::Core {
   void initiate_child(const ConnectionPtr& connection, Task task);
   static bool selects(const SaSelection& selection, const IkeSa& sa);
   static bool selects(const SaSelection& selection, const Child& child);
+  [[nodiscard]] std::vector<std::pair<uint32_t, uint32_t>> chosen_by(const SaSelection& selection,
+                                                                     bool established) const;
   void terminate_ike(IkeSa& sa, CommandId command, bool force, Nanoseconds timeout_ns);
 
   // --- connections.cc
