@@ -1,5 +1,7 @@
 // IKE_SA_INIT and IKE_AUTH of 256 initiators into one engine, to the installed child SAs. All
 // groups are X25519. The initiators are another engine, which computes between the measured phases.
+// In the case established:N the responder has N IKE SAs of other peers already, each with a child.
+#include <malloc.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
@@ -103,29 +105,23 @@ std::shared_ptr<const ChildConfig> child_of(const IpPrefix& local, const IpPrefi
 
 class IkeResponder final : public Scenario {
  public:
-  explicit IkeResponder(Authentication authentication)
+  explicit IkeResponder(Authentication authentication, size_t established = 0)
       : authentication_(authentication),
         root_(ike::test::Entity::root("bench")),
         gateway_host_({kGateway}),
         client_host_(client_addresses()),
         gateway_(random_, gateway_host_, options_of_many()),
         clients_(random_, client_host_, options_of_many()) {
-    load_credentials();
+    load_credentials(established);
     auto served = connection_of(authentication, "net", kGatewayName, "");
     served->local_addresses = at(kGateway);
     served->children = {
         child_of(*IpPrefix::parse("10.0.0.0/16"), *IpPrefix::parse("10.128.0.0/9"))};
     require(gateway_.load_connection(now_, served));
-    for (size_t i = 0; i < kBatch; ++i) {
-      auto asked = connection_of(authentication, client_name(i), client_name(i), kGatewayName);
-      asked->local_addresses = at(client_address(i));
-      asked->remote_addresses = at(kGateway);
-      asked->children = {
-          child_of(IpPrefix::host(client_network(i)), *IpPrefix::parse("10.0.0.0/16"))};
-      require(clients_.load_connection(now_, asked));
-    }
+    load_clients(0);
     drain_gateway(nullptr);
     drain_clients();
+    if (established != 0) establish(established);
   }
 
   PhaseTimes batch(Stage& stage, bool& ok) override {
@@ -148,6 +144,8 @@ class IkeResponder final : public Scenario {
     forget_all();
     return times;
   }
+
+  [[nodiscard]] double bytes_per_sa() const override { return bytes_per_sa_; }
 
   void primitives() override {
     Secret<32> ephemeral;
@@ -172,6 +170,53 @@ class IkeResponder final : public Scenario {
   }
 
  private:
+  // The configuration of kBatch clients, the first of which has this number.
+  void load_clients(size_t first) {
+    for (size_t i = first; i < first + kBatch; ++i) {
+      auto asked = connection_of(authentication_, client_name(i), client_name(i), kGatewayName);
+      asked->local_addresses = at(client_address(i));
+      asked->remote_addresses = at(kGateway);
+      asked->children = {
+          child_of(IpPrefix::host(client_network(i)), *IpPrefix::parse("10.0.0.0/16"))};
+      require(clients_.load_connection(now_, asked));
+    }
+  }
+
+  // As many as `count`, rounded up to whole batches, of peers that are not in the measured batch.
+  // The clients' side is forgotten at once.
+  void establish(size_t count) {
+    const size_t before = mallinfo2().uordblks;
+    size_t done = 0;
+    for (; done < count; done += kBatch) {
+      const size_t first = kBatch + done;
+      load_clients(first);
+      for (size_t i = first; i < first + kBatch; ++i) {
+        clients_.initiate(now_, 0, client_name(i), "net");
+      }
+      drain_clients();
+      for (int exchange = 0; exchange < 2; ++exchange) {
+        for (const SendDatagram& datagram : to_gateway_) {
+          gateway_.on_datagram(now_, datagram.local, datagram.remote, WorkerId{0},
+                               message_of(datagram));
+          drain_gateway(nullptr);
+        }
+        answer_clients();
+      }
+      for (size_t i = first; i < first + kBatch; ++i) {
+        clients_.terminate(now_, 0, {.ike = client_name(i), .child = {}}, true);
+        clients_.unload_connection(now_, client_name(i));
+      }
+      drain_clients();
+      to_gateway_.clear();
+    }
+    if (gateway_children_ != done) {
+      std::fprintf(stderr, "bench: %zu of %zu are up\n", gateway_children_, done);
+      std::exit(1);
+    }
+    up_.clear();
+    bytes_per_sa_ = static_cast<double>(mallinfo2().uordblks - before) / static_cast<double>(done);
+  }
+
   static std::vector<IpAddress> client_addresses() {
     std::vector<IpAddress> addresses;
     for (size_t i = 0; i < kBatch; ++i) addresses.push_back(client_address(i));
@@ -185,14 +230,20 @@ class IkeResponder final : public Scenario {
     return root_.issue(request);
   }
 
-  void load_credentials() {
+  // With pre-shared keys each client has one of its own.
+  void load_credentials(size_t established) {
     peer_public_[0] = 9;
     if (authentication_ == Authentication::kPsk) {
-      for (CredentialStore* const store : {&gateway_store_, &client_store_}) {
+      const auto give_secret = [](CredentialStore& store, const std::string& owner) {
         SharedSecret secret;
-        secret.id = "psk";
+        secret.id = owner;
         secret.value = SecretBytes::copy_of(bytes_of("of both sides"));
-        require(store->load_shared(std::move(secret)));
+        if (!owner.empty()) secret.owners.push_back(Identity::fqdn(owner));
+        require(store.load_shared(std::move(secret)));
+      };
+      give_secret(client_store_, "");
+      for (size_t i = 0; i < 2 * kBatch + established; ++i) {
+        give_secret(gateway_store_, client_name(i));
       }
     } else {
       gateway_entity_ = issue(kGatewayName);
@@ -274,6 +325,9 @@ class IkeResponder final : public Scenario {
         to_clients_.push_back(std::move(*datagram));
       } else if (std::get_if<InstallChildSa>(&*effect) != nullptr) {
         ++gateway_children_;
+      } else if (const auto* const notify = std::get_if<Notify>(&*effect);
+                 notify != nullptr && notify->kind == Notify::Kind::kIkeUp) {
+        up_.push_back(notify->ike_id);
       }
     }
   }
@@ -312,12 +366,15 @@ class IkeResponder final : public Scenario {
     now_.wall_ns += by_ns;
   }
 
-  // Both sides forget every SA; what they say to each other about it is lost.
+  // Both sides forget the SAs of the batch; what they say to each other about it is lost.
   void forget_all() {
     for (size_t i = 0; i < kBatch; ++i) {
       clients_.terminate(now_, 0, {.ike = client_name(i), .child = {}}, true);
     }
-    gateway_.terminate(now_, 0, {.ike = "net", .child = {}}, true);
+    for (const uint32_t id : up_) {
+      gateway_.terminate(now_, 0, {.ike = {}, .child = {}, .ike_id = id}, true);
+    }
+    up_.clear();
     advance(kSecond);
     clients_.on_timeout(now_);
     gateway_.on_timeout(now_);
@@ -337,6 +394,8 @@ class IkeResponder final : public Scenario {
   Now now_{1000 * kSecond, ike::test::kNow};
   std::vector<SendDatagram> to_gateway_, to_clients_;
   size_t done_ = 0, jobs_ = 0, gateway_children_ = 0, client_children_ = 0, next_primitive_ = 0;
+  std::vector<uint32_t> up_;  // the gateway's IKE SAs of the batch
+  double bytes_per_sa_ = 0;
 
   X25519Public peer_public_{};
   ByteVector octets_ = ByteVector(400);
@@ -348,12 +407,15 @@ class IkeResponder final : public Scenario {
 }  // namespace
 
 std::vector<ScenarioFactory> ike_scenarios() {
-  const auto make = [](Authentication authentication) {
-    return [authentication] { return std::make_unique<IkeResponder>(authentication); };
+  const auto make = [](Authentication authentication, size_t established = 0) {
+    return [authentication, established] {
+      return std::make_unique<IkeResponder>(authentication, established);
+    };
   };
   return {{"ike/psk", make(Authentication::kPsk)},
           {"ike/p256", make(Authentication::kKnownCertificate)},
-          {"ike/p256/new", make(Authentication::kNewCertificate)}};
+          {"ike/p256/new", make(Authentication::kNewCertificate)},
+          {"ike/psk/established:100000", make(Authentication::kPsk, 100'000)}};
 }
 
 }  // namespace penstock::bench

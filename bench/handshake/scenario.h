@@ -21,6 +21,8 @@ class Scenario {
   virtual PhaseTimes batch(Stage& stage, bool& ok) = 0;
   // The primitives that the responder cannot do without, once, by the libraries' own functions.
   virtual void primitives() = 0;
+  // Heap bytes of each session that was there before; 0: there was none.
+  [[nodiscard]] virtual double bytes_per_sa() const { return 0; }
 };
 
 struct ScenarioFactory {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "controlplane/ike/auth/certificate.h"
@@ -38,6 +39,22 @@ struct SharedSecret {
   SecretType type = SecretType::kIke;
   SecretBytes value;  // kNtlm: the 16 bytes of the NT hash
   std::vector<Identity> owners;
+};
+
+// Shared secrets of one use, found by those whom they name. Numbers are places in the list that it
+// was made from.
+class SecretIndex {
+ public:
+  using List = std::vector<std::shared_ptr<const SharedSecret>>;
+  SecretIndex(const List& secrets, bool eap);
+  // Those that name this identity without wildcards, those with the fewest owners first.
+  [[nodiscard]] const std::vector<uint32_t>& naming(const Identity& identity) const;
+  // Those of everybody, or whose owners have wildcards.
+  [[nodiscard]] const std::vector<uint32_t>& wide() const { return wide_; }
+
+ private:
+  std::unordered_map<std::string, std::vector<uint32_t>> by_owner_;  // by Identity::key()
+  std::vector<uint32_t> wide_;
 };
 
 // What load-cert says besides the bytes.
@@ -132,11 +149,19 @@ class CredentialSnapshot {
 
  private:
   friend class CredentialStore;
+  struct SecretIndexes {
+    SecretIndex ike, eap;
+  };
+  [[nodiscard]] const SecretIndexes& secret_indexes() const;
+
   uint64_t generation_ = 0;
   std::map<KeyId, std::shared_ptr<const PrivateKey>> keys_;
   std::vector<StoredCertificate> certificates_;
   std::vector<CrlPtr> crls_;
-  std::vector<std::shared_ptr<const SharedSecret>> secrets_;
+  SecretIndex::List secrets_;
+  // Made when a secret is looked for: while thousands are loaded one by one nobody asks.
+  mutable std::once_flag secrets_indexed_;
+  mutable std::unique_ptr<const SecretIndexes> secret_indexes_;
   std::vector<Authority> authorities_;
   std::map<std::string, std::shared_ptr<const ByteVector>> ocsp_;
   std::shared_ptr<CertificateCache> cache_;

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <random>
+
 #include "gateway/base/text.h"
 #include "tests/unit/ike_auth/test_pki.h"
 
@@ -85,6 +89,59 @@ TEST(CredentialStore, psk_of_an_exact_peer_goes_before_a_wildcard) {
   EXPECT_EQ(psk(store, "gw", "b.x.org"), "wild");
   EXPECT_EQ(psk(store, "gw", "email:a.x.org"), "none");
   EXPECT_EQ(psk(store, "gw", "*.x.org"), "wild") << "a peer's wildcard is only letters";
+}
+
+// All secrets, one after the other: what the index has to find too.
+std::string psk_by_search(const std::vector<SharedSecret>& secrets, const Identity& mine,
+                          const Identity& peer) {
+  const auto fit = [](const SharedSecret& secret, const Identity& identity) {
+    int best = secret.owners.empty() || identity.is_any() ? kMatchAny : kMatchNone;
+    for (const Identity& owner : secret.owners) {
+      best = std::max(best, static_cast<int>(identity.match(owner)));
+    }
+    return best;
+  };
+  const SharedSecret* best = nullptr;
+  std::array<int, 4> best_rank{};
+  for (const SharedSecret& each : secrets) {
+    const int ours = fit(each, mine);
+    const int theirs = fit(each, peer);
+    if (each.type != SecretType::kIke || (ours == kMatchNone && theirs == kMatchNone)) continue;
+    const std::array rank = {(ours > kMatchAny ? 1 : 0) + (theirs > kMatchAny ? 1 : 0), theirs,
+                             ours, -static_cast<int>(each.owners.size())};
+    if (best != nullptr && rank <= best_rank) continue;
+    best = &each;
+    best_rank = rank;
+  }
+  return best == nullptr ? "none" : best->id;
+}
+
+TEST(CredentialStore, psk_is_the_one_that_a_search_of_all_finds) {
+  const std::vector<const char*> names = {
+      "moon",       "sun",           "MARS",  "a.x.org", "b.x.org",  "*.x.org",
+      "*",          "%any",          "c@x",   "*@x",     "10.0.0.1", "C=CH, CN=sun",
+      "C=CH, CN=*", "C=CH, CN=Moon", "#0102", "mars",    "keyid:sun"};
+  std::mt19937 random(7);
+  const auto name = [&] { return names[random() % names.size()]; };
+  for (int round = 0; round < 300; ++round) {
+    CredentialStore store;
+    std::vector<SharedSecret> secrets;  // in the order of their ids, as the store lists them
+    const size_t count = random() % 9;
+    for (size_t i = 0; i < count; ++i) {
+      const std::string number(1, static_cast<char>('a' + i));
+      SharedSecret one = secret(number.c_str(), "x", {});
+      if (random() % 5 == 0) one.type = SecretType::kEap;
+      for (size_t owners = random() % 4; owners > 0; --owners) one.owners.push_back(id(name()));
+      secrets.push_back(one);
+      ASSERT_TRUE(store.load_shared(std::move(one)).ok());
+    }
+    for (const char* mine : names) {
+      for (const char* peer : names) {
+        EXPECT_EQ(psk(store, mine, peer), psk_by_search(secrets, id(mine), id(peer)))
+            << round << ": " << mine << ", " << peer;
+      }
+    }
+  }
 }
 
 TEST(CredentialStore, eap_secret_is_not_a_psk_and_the_other_way_round) {
