@@ -32,8 +32,9 @@ class ComputePool {
   ComputePool(const ComputePool&) = delete;
   ComputePool& operator=(const ComputePool&) = delete;
 
-  // False: the queue is full and nothing happens. Results arrive in the order in which jobs end,
-  // with one thread in the order of submission.
+  // False: the queue is full and nothing happens. Results arrive in the order in which the jobs of
+  // a thread end, with one thread in the order of submission, and some at a time while more jobs
+  // wait: a job must not wait for what another one's result does.
   [[nodiscard]] bool submit(ComputeJob job);
   [[nodiscard]] size_t waiting() const;
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 namespace penstock {
 namespace {
@@ -107,9 +108,19 @@ void EventLoop::add_service(PolledService* service) { services_.push_back(servic
 void EventLoop::remove_service(PolledService* service) { std::erase(services_, service); }
 
 void EventLoop::post(Task task) {
+  std::vector<Task> one;
+  one.push_back(std::move(task));
+  post(std::move(one));
+}
+
+void EventLoop::post(std::vector<Task> tasks) {
+  if (tasks.empty()) return;
   {
     const std::lock_guard lock(mutex_);
-    posted_.push_back(std::move(task));
+    const bool pending = !posted_.empty();
+    std::move(tasks.begin(), tasks.end(), std::back_inserter(posted_));
+    // Whoever put the first one there wakes the loop, which takes all of them.
+    if (pending) return;
   }
   const uint64_t one = 1;
   // Full means that a wake-up is pending anyway.

@@ -84,9 +84,10 @@ class EventLoop {
   void add_service(PolledService* service);
   void remove_service(PolledService* service);
 
-  void post(Task task);  // any thread
-  void run();            // until stop()
-  void stop();           // any thread; run() returns with the next turn
+  void post(Task task);                // any thread
+  void post(std::vector<Task> tasks);  // any thread; in this order, with one wake-up
+  void run();                          // until stop()
+  void stop();                         // any thread; run() returns with the next turn
 
   // Statistics for the status command and the tests.
   [[nodiscard]] uint64_t turns() const { return turns_; }
