@@ -101,7 +101,7 @@ class PacketLoop {
 
   // Of the tunnels.
   uint32_t under_way_ = 0;       // handshakes without an answer yet
-  uint64_t answered_ = 0;        // since connect() began
+  uint64_t answered_ = 0;        // of tunnels that were not up
   std::vector<uint8_t> asked_;   // by tunnel: a handshake is under way
   std::deque<uint32_t> failed_;  // to be tried again by connect()
   uint32_t keeper_at_ = 0, rekey_at_ = 0;

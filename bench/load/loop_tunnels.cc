@@ -13,7 +13,7 @@ namespace {
 // 10 s (paper 6.5).
 constexpr Nanoseconds kKeeperRoundNs = 5 * kSecond;
 // Rekeyings that are due are spread over this time before the limit.
-constexpr Nanoseconds kRekeySpreadNs = 30 * kSecond;
+constexpr Nanoseconds kRekeySpreadNs = 60 * kSecond;
 // Handshakes that one turn of the loop may compute, so that packets do not wait for long.
 constexpr uint32_t kHandshakesPerTurn = 1;
 constexpr unsigned kTries = 3;  // of a rekeying, until it counts as failed
@@ -158,7 +158,7 @@ void PacketLoop::on_answer(uint32_t tunnel, Nanoseconds took_ns) {
   if (asked_[tunnel] == 0) return;
   --under_way_;
   asked_[tunnel] = 0;
-  ++answered_;
+  if (!sessions_.outbound(tunnel).up) ++answered_;
   handshakes_.add(static_cast<uint64_t>(std::max<Nanoseconds>(took_ns, 0)));
 }
 

@@ -5,8 +5,7 @@
 namespace penstock::load {
 namespace {
 
-// A trial whose generator fell behind says nothing about the rate that it was to have.
-constexpr double kRateReached = 0.99;
+// From a rate that passed to the next.
 constexpr double kLargestStep = 1.25;
 
 }  // namespace
@@ -65,11 +64,7 @@ void RateSearch::record(const TrialOutcome& trial) { trials_.push_back(trial); }
 
 bool RateSearch::limited_by_generator(double tolerance) const {
   return std::none_of(trials_.begin(), trials_.end(),
-                      [&](const TrialOutcome& trial) { return trial.loss_ratio() > tolerance; }) ||
-         std::any_of(trials_.begin() + 1, trials_.end(), [&](const TrialOutcome& trial) {
-           return trial.loss_ratio() <= tolerance && trial.sent_rate < kRateReached * trial.rate &&
-                  trial.sent_rate >= found(tolerance);
-         });
+                      [&](const TrialOutcome& trial) { return trial.loss_ratio() > tolerance; });
 }
 
 }  // namespace penstock::load
