@@ -43,7 +43,7 @@ void RawCipher::choose_keys(const std::vector<Item>& items) {
   keys_.clear();
   for (const Item& item : items) {
     const PeerKeys& peer = world_.peers()[item.peer];
-    OutboundSa& outbound = tunnels.outbound(peer.outbound_slot);
+    OutboundSa& outbound = tunnels.outbound(peer.outbound.slot);
     if (wireguard) {
       keys_.push_back(encrypt_ ? outbound.key : tunnels.inbound_slot_of(peer.receiver_index).key);
     } else {

@@ -1,0 +1,1 @@
+"""How the sets of bench/run sum up their runs and show them."""
