@@ -5,6 +5,7 @@
 // is swapped.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "dataplane/wire/ipv4.h"
@@ -21,11 +22,9 @@ constexpr uint64_t add_with_carry(uint64_t a, uint64_t b) {
 
 // The 16-bit one's complement sum: 0 only where every word was 0.
 constexpr uint16_t fold_sum(uint64_t sum) {
-  sum = (sum >> 32) + (sum & 0xffffffff);
-  sum = (sum >> 32) + (sum & 0xffffffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  return static_cast<uint16_t>(sum);
+  // Both halves added in the upper one, to which the lower one adds its carry.
+  const auto word = static_cast<uint32_t>((sum + std::rotl(sum, 32)) >> 32);
+  return static_cast<uint16_t>((word + std::rotl(word, 16)) >> 16);
 }
 
 constexpr Be16 complement_sum(uint64_t sum) {
