@@ -119,10 +119,6 @@ PENSTOCK_HOT void Pipeline::push_esp(uint16_t port, rte_mbuf* frame, uint8_t* ip
   }
   __builtin_prefetch(in.sa);
   __builtin_prefetch(&in.sa->rx_packets, 1);
-  const uint8_t* key = tunnels_.inbound_key(spi);
-  __builtin_prefetch(key);
-  __builtin_prefetch(key + 64);
-  __builtin_prefetch(key + 128);
 }
 
 // IKE that no single buffer holds, put together from fragments (a peer without RFC 7383 that sends

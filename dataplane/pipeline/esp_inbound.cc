@@ -18,7 +18,8 @@ void Pipeline::esp_inbound() {
   for (Inbound& in : esp_inbound_) {
     if (!admit_esp(in)) continue;
     fill_in_esp_job(in, esp_jobs_[admitted], esp_aads_[admitted]);
-    esp_inbound_[admitted] = in;
+    if (&in != &esp_inbound_[admitted]) [[unlikely]]  // else a copy onto itself, behind its stores
+      esp_inbound_[admitted] = in;
     mixed |= in.algorithm != esp_inbound_[0].algorithm;
     ++admitted;
   }
@@ -86,7 +87,9 @@ PENSTOCK_HOT bool Pipeline::admit_esp(Inbound& in) {
 PENSTOCK_HOT void Pipeline::fill_in_esp_job(const Inbound& in, AeadJob& job, uint8_t* aad) {
   const EspInboundFixed& fixed = in.sa->esp_fixed;
   uint8_t* iv = in.message + sizeof(EspHeader);
-  job.key = tunnels_.inbound_key(in.sa->index.load(std::memory_order_relaxed));
+  const uint8_t* key = tunnels_.inbound_key(in.sa->index.load(std::memory_order_relaxed));
+  prefetch_key(key);
+  job.key = key;
   const auto fill_in = [&]<bool kCbc>() {
     constexpr EspShape kShape =
         esp_shape_of(kCbc ? SaAlgorithm::kAes128CbcSha256 : SaAlgorithm::kAes128Gcm16);

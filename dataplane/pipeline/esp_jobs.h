@@ -38,6 +38,13 @@ PENSTOCK_HOT void set_esp_aad(AeadJob& job, bool esn, const uint8_t* message, ui
   }
 }
 
+// What each packet reads of an expanded key, whatever its length: the schedule of rounds.
+PENSTOCK_HOT void prefetch_key(const uint8_t* key) {
+  __builtin_prefetch(key);
+  __builtin_prefetch(key + 64);
+  __builtin_prefetch(key + 128);
+}
+
 // Runs jobs that may be of several algorithms: those of one algorithm together, as the ciphers work
 // on several packets at once.
 template <void (AeadEngine::*kRun)(std::span<AeadJob>), class AlgorithmOf>

@@ -65,10 +65,12 @@ void Pipeline::esp_outbound() {
   }
   esp_outbound_.truncate(count);
 
-  // 3. Sequence numbers and headers.
+  // 3. Sequence numbers and headers. Keys are fetched here and not before: they would be in the way
+  // of the SAs.
   size_t ready = 0;
   bool mixed = false;
   for (size_t i = 0; i < count; ++i) {
+    prefetch_key(tunnels_.outbound_key(*esp_sas_[i]));
     const bool prepared = is_cbc(esp_sas_[i]->algorithm)
                               ? prepare_esp<true>(i, esp_jobs_[ready], esp_aads_[ready])
                               : prepare_esp<false>(i, esp_jobs_[ready], esp_aads_[ready]);
@@ -136,10 +138,6 @@ PENSTOCK_HOT bool Pipeline::choose_esp_sa(Packet& packet, OutboundSa*& sa) {
   sa = &tunnels_.outbound(slot);
   __builtin_prefetch(sa);
   __builtin_prefetch(&sa->sequence, 1);
-  const uint8_t* key = tunnels_.outbound_key(*sa);
-  __builtin_prefetch(key);
-  __builtin_prefetch(key + 64);
-  __builtin_prefetch(key + 128);
   if (!only_worker_ && sa->owner != config_.worker) [[unlikely]]
     return hand_over_packet(packet, sa->owner), false;
   return true;

@@ -2,92 +2,23 @@
 // ICMP error with a drop, drop.
 #include <rte_mbuf.h>
 
+#include "dataplane/pipeline/family.h"
 #include "dataplane/pipeline/pipeline.h"
 #include "dataplane/pipeline/transmit.h"
 #include "dataplane/pipeline/tunnel_outbound.h"
-#include "dataplane/wire/address_check.h"
 #include "dataplane/wire/checksum.h"
 #include "dataplane/wire/fragment.h"
-#include "dataplane/wire/mss_clamp.h"
 
 namespace penstock {
 namespace {
 
 using Kind = NextHopEntry::Kind;
 
-template <uint8_t kFamily>
-struct Ip;
-
-template <>
-struct Ip<4> {
-  using Header = Ipv4Header;
-  static constexpr size_t kSource = 12, kDestination = 16;
-  static uint32_t lookup(const Fib& fib, const uint8_t* address) { return fib.lookup_v4(address); }
-  static bool plain_unicast(const uint8_t* a) {
-    return is_plain_unicast(load_unaligned<Be32>(a).get());
-  }
-  static bool martian_source(const uint8_t* a) {
-    return is_martian_source(load_unaligned<Be32>(a).get());
-  }
-  static bool martian_destination(const uint8_t* a) {
-    const uint32_t address = load_unaligned<Be32>(a).get();
-    return is_martian_destination(address) || is_link_local(address);
-  }
-  static bool group(const uint8_t* a) {
-    const uint32_t address = load_unaligned<Be32>(a).get();
-    return is_multicast(address) || is_limited_broadcast(address);
-  }
-  static uint8_t hops_left(const uint8_t* ip) { return ip[8]; }
-  static void decrement(uint8_t* ip) { decrement_ttl(*reinterpret_cast<Ipv4Header*>(ip)); }
-  static Flow flow(const Packet& packet) { return read_flow_v4(packet.ip, packet.length); }
-  static PolicyStart start(const PolicyTable& table, const uint8_t* local, const uint8_t* remote) {
-    return table.start_v4(local, remote);
-  }
-  static void prefetch(const PolicyTable& table, const PolicyStart& start) {
-    table.prefetch_v4(start);
-  }
-  static PolicyMatch find(const PolicyTable& table, const PolicyStart& start, const uint8_t* local,
-                          const uint8_t* remote, const Packet& packet, PolicySender sender) {
-    const auto flow_of = [&packet] { return flow(packet); };
-    return table.find_v4(start, local, remote, flow_of, sender);
-  }
-  static void clamp(const Packet& packet, uint16_t mtu) {
-    if (packet.ip[9] == kProtocolTcp) clamp_mss_ipv4({packet.ip, packet.length}, mtu);
-  }
-};
-
-template <>
-struct Ip<6> {
-  using Header = Ipv6Header;
-  static constexpr size_t kSource = 8, kDestination = 24;
-  static uint32_t lookup(const Fib& fib, const uint8_t* address) { return fib.lookup_v6(address); }
-  static const Ipv6Address& at(const uint8_t* a) {
-    return *reinterpret_cast<const Ipv6Address*>(a);
-  }
-  static bool plain_unicast(const uint8_t* a) { return is_plain_unicast(at(a)); }
-  static bool martian_source(const uint8_t* a) { return is_martian_source(at(a)); }
-  static bool martian_destination(const uint8_t* a) {
-    return is_martian_destination(at(a)) || is_link_local(at(a));
-  }
-  static bool group(const uint8_t* a) { return is_multicast(at(a)); }
-  static uint8_t hops_left(const uint8_t* ip) { return ip[7]; }
-  static void decrement(uint8_t* ip) { --ip[7]; }
-  static Flow flow(const Packet& packet) { return read_flow_v6(packet.ip, packet.length); }
-  static PolicyStart start(const PolicyTable& table, const uint8_t* local, const uint8_t* remote) {
-    return table.start_v6(local, remote);
-  }
-  static void prefetch(const PolicyTable& table, const PolicyStart& start) {
-    table.prefetch_v6(start);
-  }
-  static PolicyMatch find(const PolicyTable& table, const PolicyStart& start, const uint8_t* local,
-                          const uint8_t* remote, const Packet& packet, PolicySender sender) {
-    const auto flow_of = [&packet] { return flow(packet); };
-    return table.find_v6(start, local, remote, flow_of, sender);
-  }
-  static void clamp(const Packet& packet, uint16_t mtu) {
-    if (packet.ip[6] == kProtocolTcp) clamp_mss_ipv6({packet.ip, packet.length}, mtu);
-  }
-};
+// Packets come in trains: what the packet before found out by its addresses is true of this one.
+bool in_train(const Packet& packet, const Packet& before) {
+  return packet.origin == before.origin && packet.port == before.port &&
+         same_addresses(packet, before);
+}
 
 }  // namespace
 
@@ -99,13 +30,20 @@ void Pipeline::forward(Vector<Packet>& packets) {
   // accesses of several packets overlap.
   Lookup lookups[kMaxVector];
   for (size_t i = 0; i < packets.size(); ++i) {
-    lookups[i] = packets[i].family == 4 ? look_up<4>(packets[i]) : look_up<6>(packets[i]);
+    if (i > 0 && in_train(packets[i], packets[i - 1])) {
+      lookups[i] = lookups[i - 1];
+      lookups[i].follows = true;
+    } else {
+      packets[i].family == 4 ? look_up<4>(packets[i], lookups[i])
+                             : look_up<6>(packets[i], lookups[i]);
+    }
   }
+  Train train;
   for (size_t i = 0; i < packets.size(); ++i) {
     if (packets[i].family == 4) {
-      forward_one<4, false>(packets[i], lookups[i], {}, nullptr);
+      forward_one<4, false>(packets[i], lookups[i], {}, nullptr, train);
     } else {
-      forward_one<6, false>(packets[i], lookups[i], {}, nullptr);
+      forward_one<6, false>(packets[i], lookups[i], {}, nullptr, train);
     }
   }
   packets.clear();
@@ -116,15 +54,24 @@ void Pipeline::forward(Vector<Packet>& packets) {
 void Pipeline::forward_with_policies(Vector<Packet>& packets, const PolicyTable& policies) {
   Lookup lookups[kMaxVector];
   PolicyLookup policy_lookups[kMaxVector];
+  const bool huge = policies.is_huge();
   for (size_t i = 0; i < packets.size(); ++i) {
     const Packet& packet = packets[i];
-    if (packet.family == 4) {
-      lookups[i] = look_up<4>(packet);
-      policy_lookups[i] = look_up_policies<4>(policies, packet);
+    if (i > 0 && in_train(packet, packets[i - 1])) {
+      lookups[i] = lookups[i - 1];
+      lookups[i].follows = true;
+      policy_lookups[i] = policy_lookups[i - 1];
+    } else if (packet.family == 4) {
+      look_up<4>(packet, lookups[i]);
+      if (!huge) policy_lookups[i] = look_up_policies<4>(policies, packet);
     } else {
-      lookups[i] = look_up<6>(packet);
-      policy_lookups[i] = look_up_policies<6>(policies, packet);
+      look_up<6>(packet, lookups[i]);
+      if (!huge) policy_lookups[i] = look_up_policies<6>(policies, packet);
     }
+  }
+  if (huge) {
+    look_up_many_policies<4>(policies, packets, lookups, policy_lookups);
+    look_up_many_policies<6>(policies, packets, lookups, policy_lookups);
   }
   for (size_t i = 0; i < packets.size() && policies.is_large(); ++i) {
     if (packets[i].family == 4) {
@@ -133,14 +80,44 @@ void Pipeline::forward_with_policies(Vector<Packet>& packets, const PolicyTable&
       Ip<6>::prefetch(policies, policy_lookups[i].out);
     }
   }
+  Train train;
   for (size_t i = 0; i < packets.size(); ++i) {
     if (packets[i].family == 4) {
-      forward_one<4, true>(packets[i], lookups[i], policy_lookups[i], &policies);
+      forward_one<4, true>(packets[i], lookups[i], policy_lookups[i], &policies, train);
     } else {
-      forward_one<6, true>(packets[i], lookups[i], policy_lookups[i], &policies);
+      forward_one<6, true>(packets[i], lookups[i], policy_lookups[i], &policies, train);
     }
   }
   packets.clear();
+}
+
+// Of a table that does not stay in the near caches: memory is waited for once for all packets at
+// each step, and not once for each.
+template <uint8_t kFamily>
+void Pipeline::look_up_many_policies(const PolicyTable& policies, Vector<Packet>& packets,
+                                     const Lookup* lookups, PolicyLookup* found) const {
+  const uint8_t *sources[kMaxVector], *destinations[kMaxVector];
+  size_t at[kMaxVector];
+  size_t count = 0;
+  for (size_t i = 0; i < packets.size(); ++i) {
+    if ((kFamily == 4) != (packets[i].family == 4) || lookups[i].follows) continue;
+    at[count] = i;
+    sources[count] = packets[i].ip + Ip<kFamily>::kSource;
+    destinations[count++] = packets[i].ip + Ip<kFamily>::kDestination;
+  }
+  if (count == 0) return;
+  PolicyStart starts[kMaxVector];
+  Ip<kFamily>::start_many(policies, sources, destinations, count, starts);
+  for (size_t k = 0; k < count; ++k) {
+    // The other way leads to hosts inside, of which there are few.
+    found[at[k]].out = starts[k];
+    found[at[k]].in = packets[at[k]].origin == Origin::kPort
+                          ? Ip<kFamily>::start(policies, destinations[k], sources[k])
+                          : PolicyStart{0, 0};
+  }
+  for (size_t i = at[0] + 1; i < packets.size(); ++i) {
+    if (lookups[i].follows && (kFamily == 4) == (packets[i].family == 4)) found[i] = found[i - 1];
+  }
 }
 
 // Where the policies about a packet on its way out begin, and about one that came in clear.
@@ -158,12 +135,13 @@ PENSTOCK_HOT Pipeline::PolicyLookup Pipeline::look_up_policies(const PolicyTable
 // out of its tunnel.
 template <uint8_t kFamily>
 PENSTOCK_HOT bool Pipeline::inbound_policy_allows(const PolicyTable& policies,
-                                                  const PolicyStart& start, const Packet& packet) {
+                                                  const PolicyStart& start, const Packet& packet,
+                                                  bool& saw_flow) {
   if (start.neither()) [[likely]]
     return true;
   const PolicyDecision decision =
       Ip<kFamily>::find(policies, start, packet.ip + Ip<kFamily>::kDestination,
-                        packet.ip + Ip<kFamily>::kSource, packet, PolicySender::kRemote)
+                        packet.ip + Ip<kFamily>::kSource, packet, PolicySender::kRemote, saw_flow)
           .decision;
   if (decision <= PolicyDecision::kBypass) [[likely]]
     return true;
@@ -177,20 +155,31 @@ PENSTOCK_HOT bool Pipeline::inbound_policy_allows(const PolicyTable& policies,
 // True: a policy has decided about the packet, and it has gone its way.
 template <uint8_t kFamily>
 PENSTOCK_HOT bool Pipeline::take_policy(const PolicyTable& policies, const PolicyStart& start,
-                                        Packet& packet, const NextHopEntry& next_hop) {
+                                        Packet& packet, const NextHopEntry& next_hop,
+                                        Train& train) {
   const bool own = packet.origin == Origin::kOwn;
   if (own && packet.past_policies) return false;
-  PolicyMatch match;
-  if (!start.neither()) {
-    match = Ip<kFamily>::find(policies, start, packet.ip + Ip<kFamily>::kSource,
-                              packet.ip + Ip<kFamily>::kDestination, packet, PolicySender::kLocal);
+  // Word by word: a match that is copied whole waits for its own stores.
+  PolicyDecision decision = PolicyDecision::kNone;
+  uint32_t tunnel = UINT32_MAX;
+  if (train.matched) {
+    decision = train.decision;
+    tunnel = train.tunnel;
+  } else if (!start.neither()) {
+    bool saw_flow = false;
+    const PolicyMatch match = Ip<kFamily>::find(policies, start, packet.ip + Ip<kFamily>::kSource,
+                                                packet.ip + Ip<kFamily>::kDestination, packet,
+                                                PolicySender::kLocal, saw_flow);
+    train.decision = decision = match.decision;
+    train.tunnel = tunnel = match.tunnel;
+    train.matched = !saw_flow;
   }
-  if (match.decision <= PolicyDecision::kBypass) {
+  if (decision <= PolicyDecision::kBypass) {
     if (!own || !packet.never_in_clear || next_hop.kind == Kind::kTunnel) return false;
     drop(packet.mbuf, DropReason::kForwardDenied);
     return true;
   }
-  if (match.decision != PolicyDecision::kProtect) [[unlikely]] {
+  if (decision != PolicyDecision::kProtect) [[unlikely]] {
     drop(packet.mbuf, DropReason::kPolicyDiscard);
     return true;
   }
@@ -207,39 +196,46 @@ PENSTOCK_HOT bool Pipeline::take_policy(const PolicyTable& policies, const Polic
     Ip<kFamily>::decrement(packet.ip);
   }
   packet.interface = kPolicyInterface.value;
-  packet.tunnel = match.tunnel;
+  packet.tunnel = tunnel;
   into_esp_tunnel(packet);
   return true;
 }
 
 // Where the packet goes, and for one received in clear where its source is.
 template <uint8_t kFamily>
-PENSTOCK_HOT Pipeline::Lookup Pipeline::look_up(const Packet& packet) const {
-  Lookup found;
+PENSTOCK_HOT void Pipeline::look_up(const Packet& packet, Lookup& found) const {
   found.there = Ip<kFamily>::lookup(fib_, packet.ip + Ip<kFamily>::kDestination);
   found.back = packet.origin == Origin::kPort
                    ? Ip<kFamily>::lookup(fib_, packet.ip + Ip<kFamily>::kSource)
                    : kNoNextHop;
-  return found;
+  found.follows = false;
 }
 
 template <uint8_t kFamily, bool kPolicies>
 PENSTOCK_HOT void Pipeline::forward_one(Packet& packet, const Lookup& found,
-                                        const PolicyLookup& starts, const PolicyTable* policies) {
+                                        const PolicyLookup& starts, const PolicyTable* policies,
+                                        Train& train) {
   uint8_t* ip = packet.ip;
   const uint8_t* destination = ip + Ip<kFamily>::kDestination;
-  if (packet.origin != Origin::kOwn && !source_is_valid<kFamily>(packet, found.back)) return;
-  if (!Ip<kFamily>::plain_unicast(destination)) [[unlikely]] {
-    return drop(packet.mbuf, Ip<kFamily>::group(destination) ? DropReason::kIpBroadcast
-                                                             : DropReason::kIpMartianDestination);
+  if (!found.follows) train.checked = train.matched = false;
+  if (!train.checked) {
+    if (packet.origin != Origin::kOwn && !source_is_valid<kFamily>(packet, found.back)) return;
+    if (!Ip<kFamily>::plain_unicast(destination)) [[unlikely]] {
+      return drop(packet.mbuf, Ip<kFamily>::group(destination) ? DropReason::kIpBroadcast
+                                                               : DropReason::kIpMartianDestination);
+    }
+    bool saw_flow = false;
+    if constexpr (kPolicies) {
+      if (packet.origin == Origin::kPort &&
+          !inbound_policy_allows<kFamily>(*policies, starts.in, packet, saw_flow))
+        return;
+    }
+    train.checked = !saw_flow;
   }
   const NextHopEntry& next_hop = fib_.next_hop(found.there);
   if constexpr (kPolicies) {
-    if (packet.origin == Origin::kPort &&
-        !inbound_policy_allows<kFamily>(*policies, starts.in, packet))
-      return;
     if (next_hop.kind != Kind::kLocal && next_hop.kind != Kind::kBroadcast &&
-        take_policy<kFamily>(*policies, starts.out, packet, next_hop)) {
+        take_policy<kFamily>(*policies, starts.out, packet, next_hop, train)) {
       return;
     }
   }

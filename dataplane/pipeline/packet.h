@@ -4,6 +4,7 @@
 #include <rte_mbuf.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/api/punt.h"
 #include "gateway/base/net.h"
@@ -37,6 +38,15 @@ struct Packet {
   bool rerouted = false;        // kTunnel: `interface` and `tunnel` say where it goes by now
 };
 static_assert(sizeof(Packet) == 32);
+
+// Of validated packets: from the same source to the same destination?
+inline bool same_addresses(const Packet& a, const Packet& b) {
+  if (a.family != b.family) return false;
+  if (a.family == 4) {
+    return load_unaligned<uint64_t>(a.ip + 12) == load_unaligned<uint64_t>(b.ip + 12);
+  }
+  return a.family == 6 && std::memcmp(a.ip + 8, b.ip + 8, 32) == 0;
+}
 
 template <class T>
 class Vector {

@@ -130,9 +130,17 @@ class Pipeline {
   };
   struct Lookup {  // next hops
     uint32_t there, back;
+    bool follows;  // the packet before, with the same addresses: see Train
   };
   struct PolicyLookup {
     PolicyStart out, in;
+  };
+  // What is known of packets in a row with the same addresses, from the same port.
+  struct Train {
+    bool checked = false;  // the addresses, and the policies about clear packets: they may pass
+    bool matched = false;  // the rest is what policies say about their way out
+    PolicyDecision decision = PolicyDecision::kNone;
+    uint32_t tunnel = UINT32_MAX;
   };
   struct TransmitQueue {
     static constexpr uint16_t kCapacity = 256;
@@ -203,20 +211,23 @@ class Pipeline {
   // --- forward.cc
   void forward(Vector<Packet>& packets);
   template <uint8_t kFamily>
-  PENSTOCK_HOT Lookup look_up(const Packet& packet) const;
+  PENSTOCK_HOT void look_up(const Packet& packet, Lookup& found) const;
   void forward_with_policies(Vector<Packet>& packets, const PolicyTable& policies);
   template <uint8_t kFamily>
   PENSTOCK_HOT PolicyLookup look_up_policies(const PolicyTable& policies,
                                              const Packet& packet) const;
+  template <uint8_t kFamily>
+  void look_up_many_policies(const PolicyTable& policies, Vector<Packet>& packets,
+                             const Lookup* lookups, PolicyLookup* found) const;
   template <uint8_t kFamily, bool kPolicies>
   PENSTOCK_HOT void forward_one(Packet& packet, const Lookup& found, const PolicyLookup& starts,
-                                const PolicyTable* policies);
+                                const PolicyTable* policies, Train& train);
   template <uint8_t kFamily>
   PENSTOCK_HOT bool inbound_policy_allows(const PolicyTable& policies, const PolicyStart& start,
-                                          const Packet& packet);
+                                          const Packet& packet, bool& saw_flow);
   template <uint8_t kFamily>
   PENSTOCK_HOT bool take_policy(const PolicyTable& policies, const PolicyStart& start,
-                                Packet& packet, const NextHopEntry& next_hop);
+                                Packet& packet, const NextHopEntry& next_hop, Train& train);
   template <uint8_t kFamily>
   PENSTOCK_HOT bool source_is_valid(const Packet& packet, uint32_t back_index);
   template <uint8_t kFamily>

@@ -15,8 +15,17 @@ void Pipeline::wireguard_outbound() {
   if (outbound_.empty()) return;
   // 1. Which peer? Fetch its line.
   size_t count = 0;
+  const Packet* before = nullptr;
   for (Packet* packet : outbound_) {
-    if (packet->tunnel == UINT32_MAX && !choose_tunnel(*packet)) continue;
+    if (packet->tunnel == UINT32_MAX) {
+      if (before != nullptr && before->interface == packet->interface &&
+          same_addresses(*packet, *before)) {
+        packet->tunnel = before->tunnel;
+      } else if (!choose_tunnel(*packet)) {
+        continue;
+      }
+      before = packet;
+    }
     __builtin_prefetch(&tunnels_.tunnel(packet->tunnel));
     outbound_[count++] = packet;
   }

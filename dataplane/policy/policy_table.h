@@ -56,6 +56,9 @@ class PolicyTable {
   // Whether prefetch() is worth its while: the policies do not stay in the nearest cache.
   [[nodiscard]] bool is_large() const { return count_.load(std::memory_order_relaxed) > 128; }
 
+  // Whether start_many() is: nor do they stay in the next one. Below it costs 5 to 10 cycles more.
+  [[nodiscard]] bool is_huge() const { return count_.load(std::memory_order_relaxed) > 4096; }
+
   // Addresses in network order. `sender` says which side the packet comes from: kLocal on its way
   // out, kRemote for the inbound check of clear packets. `flow_of` returns the packet's Flow; it is
   // called where a policy has a protocol or ports.
@@ -77,6 +80,15 @@ class PolicyTable {
   }
   [[nodiscard]] PolicyStart start_v6(const uint8_t* local, const uint8_t* remote) const {
     return start(v6_, local, remote);
+  }
+  // start() of up to 64 packets, whose memory accesses overlap.
+  void start_many_v4(const uint8_t* const* local, const uint8_t* const* remote, size_t count,
+                     PolicyStart* found) const {
+    start_many(v4_, local, remote, count, found);
+  }
+  void start_many_v6(const uint8_t* const* local, const uint8_t* const* remote, size_t count,
+                     PolicyStart* found) const {
+    start_many(v6_, local, remote, count, found);
   }
   void prefetch_v4(const PolicyStart& begin) const { prefetch(v4_, begin); }
   void prefetch_v6(const PolicyStart& begin) const { prefetch(v6_, begin); }
@@ -115,6 +127,9 @@ class PolicyTable {
   template <size_t kBytes>
   static PolicyStart start(const Sides<kBytes>& sides, const uint8_t* local, const uint8_t* remote);
   template <size_t kBytes>
+  static void start_many(const Sides<kBytes>& sides, const uint8_t* const* local,
+                         const uint8_t* const* remote, size_t count, PolicyStart* found);
+  template <size_t kBytes>
   static void prefetch(const Sides<kBytes>& sides, const PolicyStart& start);
   template <size_t kBytes, class FlowOf>
   static PolicyMatch find(const Sides<kBytes>& sides, const PolicyStart& start,
@@ -148,6 +163,22 @@ inline PolicyStart PolicyTable::start(const Sides<kBytes>& sides, const uint8_t*
     index->prefetch(found.by_local);
   }
   return found;
+}
+
+template <size_t kBytes>
+inline void PolicyTable::start_many(const Sides<kBytes>& sides, const uint8_t* const* local,
+                                    const uint8_t* const* remote, size_t count,
+                                    PolicyStart* found) {
+  uint32_t nodes[PrefixTrie<kBytes>::kMaxBatch];
+  for (size_t i = 0; i < count; ++i) found[i] = {0, 0};
+  if (const auto* index = sides.by_remote.load(std::memory_order_acquire); index != nullptr) {
+    index->start_many(remote, count, nodes);
+    for (size_t i = 0; i < count; ++i) found[i].by_remote = nodes[i];
+  }
+  if (const auto* index = sides.by_local.load(std::memory_order_acquire); index != nullptr) {
+    index->start_many(local, count, nodes);
+    for (size_t i = 0; i < count; ++i) found[i].by_local = nodes[i];
+  }
 }
 
 template <size_t kBytes>
