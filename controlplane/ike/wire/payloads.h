@@ -134,7 +134,7 @@ struct Payloads {
   [[nodiscard]] const NotifyPayload* find(NotifyType type) const;  // the first one, or nullptr
   [[nodiscard]] bool has(NotifyType type) const { return find(type) != nullptr; }
   [[nodiscard]] const NotifyPayload* first_error() const;  // the first error notify, or nullptr
-  [[nodiscard]] std::optional<uint16_t> group() const {     // of the KE payload, if there is one
+  [[nodiscard]] std::optional<uint16_t> group() const {    // of the KE payload, if there is one
     return key_exchange ? std::optional(key_exchange->group) : std::nullopt;
   }
   // "[ SA KE No N(COOKIE) V ]": what a log says of a message. Bounded in length.
