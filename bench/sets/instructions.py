@@ -167,7 +167,7 @@ def check(build):
                 fewer.append(case)
         else:
             print(f"not ok {name}: {after:.1f} a packet, {before:.1f} on record ({change:+.1%}, "
-                  f"tolerance {known['tolerance']:.0%})")
+                  f"tolerance {known['tolerance']:.1%})")
             good = False
     if fewer:
         print(f"# {len(fewer)} cases need fewer than on record: bench/run record makes that the measure")
