@@ -36,6 +36,12 @@ inline void write_trailer(uint8_t* at, uint32_t padding, uint8_t next_header) {
   }
 }
 
+// Both lines of an SA: what is read, and what is written.
+PENSTOCK_HOT void fetch_outbound_sa(const OutboundSa& sa) {
+  __builtin_prefetch(&sa);
+  __builtin_prefetch(&sa.sequence, 1);
+}
+
 // RFC 4301 8.1; an IPv6 packet may not be split on its way either.
 bool wants_dont_fragment(const Packet& packet) {
   return packet.family != 4 || (packet.ip[6] & 0x40) != 0;
@@ -49,7 +55,6 @@ void Pipeline::esp_outbound() {
   size_t count = 0;
   for (Packet* packet : esp_outbound_) {
     if (packet->tunnel == UINT32_MAX && !choose_esp_tunnel(*packet)) continue;
-    __builtin_prefetch(&tunnels_.tunnel(packet->tunnel));
     // Where outer headers and trailer will be written.
     __builtin_prefetch(packet->ip - 64, 1);
     __builtin_prefetch(packet->ip + packet->length, 1);
@@ -70,6 +75,7 @@ void Pipeline::esp_outbound() {
   size_t ready = 0;
   bool mixed = false;
   for (size_t i = 0; i < count; ++i) {
+    if (i + kFetchAhead < count) fetch_outbound_sa(*esp_sas_[i + kFetchAhead]);
     prefetch_key(tunnels_.outbound_key(*esp_sas_[i]));
     const bool prepared = is_cbc(esp_sas_[i]->algorithm)
                               ? prepare_esp<true>(i, esp_jobs_[ready], esp_aads_[ready])
@@ -118,6 +124,7 @@ PENSTOCK_HOT bool Pipeline::choose_esp_tunnel(Packet& packet) {
   }
   if (match.decision == PolicyDecision::kProtect) [[likely]] {
     packet.tunnel = match.tunnel;
+    __builtin_prefetch(&tunnels_.tunnel(match.tunnel));
     return true;
   }
   if (match.decision > PolicyDecision::kProtect) {
@@ -136,8 +143,7 @@ PENSTOCK_HOT bool Pipeline::choose_esp_sa(Packet& packet, OutboundSa*& sa) {
   if (slot == kNoSlot) [[unlikely]]
     return wait_for_session(packet), false;
   sa = &tunnels_.outbound(slot);
-  __builtin_prefetch(sa);
-  __builtin_prefetch(&sa->sequence, 1);
+  fetch_outbound_sa(*sa);
   if (!only_worker_ && sa->owner != config_.worker) [[unlikely]]
     return hand_over_packet(packet, sa->owner), false;
   return true;

@@ -173,6 +173,7 @@ PENSTOCK_HOT bool Pipeline::take_policy(const PolicyTable& policies, const Polic
     train.decision = decision = match.decision;
     train.tunnel = tunnel = match.tunnel;
     train.matched = !saw_flow;
+    if (tunnel != UINT32_MAX) __builtin_prefetch(&tunnels_.tunnel(tunnel));
   }
   if (decision <= PolicyDecision::kBypass) {
     if (!own || !packet.never_in_clear || next_hop.kind == Kind::kTunnel) return false;

@@ -14,6 +14,11 @@ namespace penstock {
 // A receive vector: at most this many packets pass the stages together.
 inline constexpr size_t kMaxVector = 64;
 
+// So many packets before its turn a packet's entries are fetched, again where a loop has done so for
+// the whole vector: a core follows some two dozen misses at a time, and with tables that lie beyond
+// its own caches not all that was asked for at once is there in the end.
+inline constexpr size_t kFetchAhead = 8;
+
 enum class Origin : uint8_t {
   kPort,    // received in clear on `port`
   kTunnel,  // came out of `tunnel` of `interface`
