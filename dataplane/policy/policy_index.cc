@@ -30,6 +30,7 @@ Result<std::unique_ptr<PolicyIndex<kBytes>>> PolicyIndex<kBytes>::create(size_t 
   index->nodes_ = static_cast<Node*>(memory);
   index->max_nodes_ = max_prefixes;
   index->free_nodes_ = std::make_shared<std::vector<uint32_t>>();
+  index->entries_ = std::make_shared<BlockPool<Entry>>();
   index->defer_ = std::move(defer);
   return index;
 }
@@ -44,9 +45,9 @@ PolicyIndex<kBytes>::~PolicyIndex() {
 
 template <size_t kBytes>
 void PolicyIndex<kBytes>::free_entries(const Node& node) {
-  for (const Entry* entry = node.first.load(std::memory_order_relaxed); entry != nullptr;) {
-    const Entry* next = entry->next.load(std::memory_order_relaxed);
-    delete entry;
+  for (Entry* entry = node.first.load(std::memory_order_relaxed); entry != nullptr;) {
+    Entry* next = entry->next.load(std::memory_order_relaxed);
+    entries_->destroy(entry);
     entry = next;
   }
 }
@@ -112,7 +113,7 @@ uint32_t PolicyIndex<kBytes>::node_at(const Prefix& prefix) const {
 }
 
 template <size_t kBytes>
-void PolicyIndex<kBytes>::insert_into(Node& node, std::unique_ptr<Entry> entry) {
+void PolicyIndex<kBytes>::insert_into(Node& node, Entry* entry) {
   std::atomic<Entry*>* link = &node.first;
   Entry* next = link->load(std::memory_order_relaxed);
   while (next != nullptr && next->precedes(*entry)) {
@@ -120,30 +121,36 @@ void PolicyIndex<kBytes>::insert_into(Node& node, std::unique_ptr<Entry> entry) 
     next = link->load(std::memory_order_relaxed);
   }
   entry->next.store(next, std::memory_order_relaxed);
-  link->store(entry.release(), std::memory_order_release);
+  link->store(entry, std::memory_order_release);
 }
 
 template <size_t kBytes>
 Status PolicyIndex<kBytes>::insert(const uint8_t* address, unsigned length,
-                                   std::unique_ptr<Entry> entry) {
+                                   const std::function<void(Entry&)>& fill_in) {
   const Prefix prefix{policy_detail::value_of<kBytes>(address), length};
+  const auto new_entry = [&] {
+    Entry* entry = entries_->make();
+    fill_in(*entry);
+    return entry;
+  };
   if (const uint32_t there = node_at(prefix); there != 0) {
-    insert_into(nodes_[there], std::move(entry));
+    insert_into(nodes_[there], new_entry());
     return {};
   }
   PENSTOCK_TRY(const uint32_t node, take_node());
   if (length == 0) {
-    insert_into(nodes_[node], std::move(entry));
+    insert_into(nodes_[node], new_entry());
     everything_.store(node, std::memory_order_release);
     return {};
   }
   nodes_[node].parent.store(enclosing(prefix), std::memory_order_relaxed);
-  nodes_[node].first.store(entry.get(), std::memory_order_relaxed);
+  Entry* entry = new_entry();
+  nodes_[node].first.store(entry, std::memory_order_relaxed);
   if (Status set = trie_->set(address, length, node); !set.ok()) {
+    entries_->destroy(entry);
     free_nodes_->push_back(node);
     return set;
   }
-  (void)entry.release();
   const auto at = by_prefix_.emplace(prefix, node).first;
   if (prefixes_.size() <= node) prefixes_.resize(node + 1);
   prefixes_[node] = prefix;
@@ -166,7 +173,7 @@ void PolicyIndex<kBytes>::erase(const uint8_t* address, unsigned length, PolicyI
   if (entry == nullptr) return;
   // A reader at the entry itself goes on by its link, which stays.
   link->store(entry->next.load(std::memory_order_relaxed), std::memory_order_release);
-  defer_([entry] { delete entry; });
+  defer_([entries = entries_, entry] { entries->destroy(entry); });
   if (node.first.load(std::memory_order_relaxed) != nullptr) return;
   if (length == 0) {
     everything_.store(0, std::memory_order_release);

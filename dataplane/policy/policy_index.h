@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "dataplane/api/policy.h"
+#include "dataplane/policy/block_pool.h"
 #include "dataplane/policy/flow.h"
 #include "dataplane/route/prefix_trie.h"
 #include "gateway/base/result.h"
@@ -245,9 +246,10 @@ class PolicyIndex {
   }
 
   // --- control thread ---------------------------------------------------------------------------
-  // Takes the entry, whose link is not set, under a prefix without host bits. On error (no room)
-  // the index is as before.
-  Status insert(const uint8_t* address, unsigned length, std::unique_ptr<Entry> entry);
+  // Under a prefix without host bits, an entry that `fill_in` completes but for its link. On error
+  // (no room) the index is as before.
+  Status insert(const uint8_t* address, unsigned length,
+                const std::function<void(Entry&)>& fill_in);
   // The entry of a policy that insert() took under that prefix.
   void erase(const uint8_t* address, unsigned length, PolicyId id);
 
@@ -290,7 +292,7 @@ class PolicyIndex {
   [[nodiscard]] uint32_t enclosing(const Prefix& prefix) const;
   void adopt(typename NodeMap::iterator parent, uint32_t from, uint32_t to);
   [[nodiscard]] uint32_t node_at(const Prefix& prefix) const;
-  static void insert_into(Node& node, std::unique_ptr<Entry> entry);
+  static void insert_into(Node& node, Entry* entry);
   void free_entries(const Node& node);
 
   std::unique_ptr<PrefixTrie<kBytes>> trie_;
@@ -302,7 +304,9 @@ class PolicyIndex {
   PolicyDefer defer_;
   size_t max_nodes_ = 0;
   uint32_t used_nodes_ = 1;
+  // Shared with what is still to be run after a grace period.
   std::shared_ptr<std::vector<uint32_t>> free_nodes_;
+  std::shared_ptr<BlockPool<Entry>> entries_;
   NodeMap by_prefix_;
   std::vector<Prefix> prefixes_;  // by node
 };

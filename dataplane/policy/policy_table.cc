@@ -90,31 +90,28 @@ bool indexed_by_remote(const SelectorPair& pair) {
 }
 
 template <size_t kBytes>
-std::unique_ptr<policy_detail::Entry<kBytes>> make_entry(PolicyId id, const PolicySpec& spec,
-                                                         uint64_t age) {
+void fill_in(policy_detail::Entry<kBytes>& entry, PolicyId id, const PolicySpec& spec,
+             uint64_t age) {
   const SelectorPair& pair = spec.selectors;
-  auto entry = std::make_unique<policy_detail::Entry<kBytes>>();
   const Range<kBytes> other(indexed_by_remote<kBytes>(pair) ? pair.local : pair.remote);
-  entry->other_first = other.first;
-  entry->other_last = other.last;
-  entry->order = order_of<kBytes>(spec);
-  entry->age = age;
-  entry->id = id;
-  entry->decision = decision_of(spec.action);
-  if (spec.action == PolicyAction::kProtect) entry->tunnel = spec.tunnel.value;
-  entry->local_first_port = pair.local.first_port;
-  entry->local_last_port = pair.local.last_port;
-  entry->remote_first_port = pair.remote.first_port;
-  entry->remote_last_port = pair.remote.last_port;
-  entry->protocol = protocol_of(pair);
-  entry->flags =
-      static_cast<uint8_t>((all_ports(pair.local) ? policy_detail::kLocalAny : 0) |
-                           (pair.local.opaque_ports ? policy_detail::kLocalOpaque : 0) |
-                           (all_ports(pair.remote) ? policy_detail::kRemoteAny : 0) |
-                           (pair.remote.opaque_ports ? policy_detail::kRemoteOpaque : 0));
+  entry.other_first = other.first;
+  entry.other_last = other.last;
+  entry.order = order_of<kBytes>(spec);
+  entry.age = age;
+  entry.id = id;
+  entry.decision = decision_of(spec.action);
+  if (spec.action == PolicyAction::kProtect) entry.tunnel = spec.tunnel.value;
+  entry.local_first_port = pair.local.first_port;
+  entry.local_last_port = pair.local.last_port;
+  entry.remote_first_port = pair.remote.first_port;
+  entry.remote_last_port = pair.remote.last_port;
+  entry.protocol = protocol_of(pair);
+  entry.flags = static_cast<uint8_t>((all_ports(pair.local) ? policy_detail::kLocalAny : 0) |
+                                     (pair.local.opaque_ports ? policy_detail::kLocalOpaque : 0) |
+                                     (all_ports(pair.remote) ? policy_detail::kRemoteAny : 0) |
+                                     (pair.remote.opaque_ports ? policy_detail::kRemoteOpaque : 0));
   constexpr uint8_t kAllPorts = policy_detail::kLocalAny | policy_detail::kRemoteAny;
-  entry->by_address_alone = entry->protocol == 0 && entry->flags == kAllPorts;
-  return entry;
+  entry.by_address_alone = entry.protocol == 0 && entry.flags == kAllPorts;
 }
 
 Status check(const PolicySpec& spec) {
@@ -192,8 +189,9 @@ Status PolicyTable::add_to(Sides<kBytes>& sides, PolicyId id, const Policy& poli
   Status status;
   for_each_prefix<kBytes>(Range<kBytes>(by_remote ? pair.remote : pair.local),
                           [&](const uint8_t* address, unsigned length) {
-                            status = index->insert(address, length,
-                                                   make_entry<kBytes>(id, policy.spec, policy.age));
+                            status = index->insert(address, length, [&](auto& entry) {
+                              fill_in<kBytes>(entry, id, policy.spec, policy.age);
+                            });
                             return status.ok();
                           });
   if (!status.ok()) remove_from(sides, id, policy);
