@@ -4,6 +4,8 @@
 // Cases: wireguard/{in,out}/{64,1420}/peers:N and esp/{in,out}/ALGORITHM/{64,1420}/sas:N. Only
 // receive() and finish_turn() are counted: frames are written, and sealed, outside. Keys are
 // random, which peer a frame belongs to is not, so that two runs execute the same instructions.
+// Cases that end in /changes are those of 100 peers while others come, are rekeyed and go between
+// the vectors: a worker must not notice.
 #include <rte_mbuf.h>
 #include <valgrind/callgrind.h>
 
@@ -21,12 +23,37 @@ namespace {
 
 constexpr size_t kBuffers = 256;
 constexpr size_t kPasses = 2;  // that are counted, after one that is not
+constexpr const char* kChangesSuffix = "/changes";
+constexpr uint32_t kSparePeers = 64;
+constexpr uint32_t kChangedPeers = 8;  // of these, between two vectors
 
 struct Case {
   std::string name;
   WorldOptions world;
   bool inbound = false;
   uint16_t bytes = 0;
+  [[nodiscard]] bool changes() const { return world.spare_peers > 0; }
+};
+
+// Peers that no packet belongs to: some are added and rekeyed, those of the vector before removed.
+class Changes {
+ public:
+  explicit Changes(World& world) : world_(world), first_(world.options().peers) {}
+  void make() {
+    for (uint32_t i = 0; i < kChangedPeers; ++i) {
+      const uint32_t fresh = spare(added_++);
+      world_.add_peer(fresh);
+      world_.rekey_peer(fresh);
+      if (added_ > kChangedPeers) world_.remove_peer(spare(removed_++));
+    }
+  }
+
+ private:
+  [[nodiscard]] uint32_t spare(uint32_t n) const { return first_ + n % kSparePeers; }
+
+  World& world_;
+  const uint32_t first_;
+  uint32_t added_ = 0, removed_ = 0;
 };
 
 void write_frames(World& world, const Case& test, std::vector<Item>& items) {
@@ -40,10 +67,12 @@ void write_frames(World& world, const Case& test, std::vector<Item>& items) {
   if (test.inbound) seal_frames(world, items);
 }
 
-void run_pass(World& world, const Case& test, std::vector<Item>& items, bool counted) {
+void run_pass(World& world, const Case& test, std::vector<Item>& items, Changes& changes,
+              bool counted) {
   write_frames(world, test, items);
   const uint16_t port = test.inbound ? kOutsidePort : kInsidePort;
   for (size_t first = 0; first < items.size(); first += kBurst) {
+    if (test.changes()) changes.make();
     rte_mbuf* frames[kBurst];
     for (size_t i = 0; i < kBurst; ++i) frames[i] = items[first + i].mbuf;
     if (counted) CALLGRIND_TOGGLE_COLLECT;
@@ -63,7 +92,8 @@ bool run_case(const Case& test) {
     item.peer = static_cast<uint32_t>(random() % test.world.peers);
     item.inner_bytes = test.bytes;
   }
-  for (size_t pass = 0; pass <= kPasses; ++pass) run_pass(world, test, items, pass > 0);
+  Changes changes(world);
+  for (size_t pass = 0; pass <= kPasses; ++pass) run_pass(world, test, items, changes, pass > 0);
   CALLGRIND_DUMP_STATS_AT(test.name.c_str());
   const uint64_t out = world.sink().frames[test.inbound ? kInsidePort : kOutsidePort];
   const bool good = world.drops() == 0 && out == kBuffers * (kPasses + 1);
@@ -108,6 +138,11 @@ std::vector<Case> all_cases() {
                       protocol.algorithm + std::to_string(bytes) + protocol.peers +
                       std::to_string(peers);
           cases.push_back(test);
+          if (peers == 1 || bytes != 64) continue;
+          test.world.spare_peers = kSparePeers;
+          test.name += kChangesSuffix;
+          cases.push_back(test);
+          test.world.spare_peers = 0;
         }
       }
     }

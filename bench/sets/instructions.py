@@ -20,6 +20,7 @@ RECORD = os.path.join(TOP, "bench", "records", "path-instructions.json")
 GUARD = "bench/guard/bench_guard"
 TOLERANCE = 0.005  # of a case: some three instructions a packet, as little as a loop over the vector adds
 CIPHER = "libIPSec_MB"
+CHANGES = "/changes"  # ends the name of a case whose other half is named alike without it
 # C library's functions for the oldest CPU: those for the newest differ between machines.
 PLAIN_LIBC = "glibc.cpu.hwcaps=-AVX2,-AVX2_Usable,-ERMS,-FSRM,-AVX512F,-AVX512VL,-AVX512BW"
 
@@ -132,6 +133,18 @@ def record(build, say):
     print(f"\nWritten to {os.path.relpath(RECORD)}.")
 
 
+def compare_changes(cases, tolerance):
+    """Whether a worker executes more while tunnels come, are rekeyed and go: (name, text, fine)."""
+    for case, figures in cases.items():
+        if not case.endswith(CHANGES):
+            continue
+        without = cases[case.removesuffix(CHANGES)]["path"]
+        change = figures["path"] / without - 1
+        yield (f"no more instructions while tunnels change, {case.removesuffix(CHANGES)}",
+               f"{figures['path']:.1f} a packet, {without:.1f} without ({change:+.1%})",
+               change <= tolerance)
+
+
 def check(build):
     """Prints `ok NAME` or `not ok NAME` for each case; false if one has grown beyond the tolerance.
 
@@ -169,6 +182,9 @@ def check(build):
             print(f"not ok {name}: {after:.1f} a packet, {before:.1f} on record ({change:+.1%}, "
                   f"tolerance {known['tolerance']:.1%})")
             good = False
+    for name, text, fine in compare_changes(now, known["tolerance"]):
+        print(f"{'ok' if fine else 'not ok'} {name}: {text}")
+        good = good and fine
     if fewer:
         print(f"# {len(fewer)} cases need fewer than on record: bench/run record makes that the measure")
     if not good:
