@@ -87,11 +87,9 @@ void policy_lookup(benchmark::State& state) {
             const uint8_t* mine = local.bytes().data();
             constexpr auto kSender = PolicySender::kLocal;
             if constexpr (kTwoSteps) {
-              starts[i] = kBytes == 4 ? table.start_v4(mine, remote) : table.start_v6(mine, remote);
+              starts[i] = table.start<kBytes>(mine, remote);
             } else {
-              found &= (kBytes == 4 ? table.find_v4(mine, remote, flow, kSender)
-                                    : table.find_v6(mine, remote, flow, kSender))
-                           .found();
+              found &= table.find<kBytes>(mine, remote, flow, kSender).found();
             }
           }
           if constexpr (kTwoSteps) {
@@ -99,9 +97,7 @@ void policy_lookup(benchmark::State& state) {
               const uint8_t* remote = asked[at + i].bytes().data();
               const uint8_t* mine = local.bytes().data();
               constexpr auto kSender = PolicySender::kLocal;
-              found &= (kBytes == 4 ? table.find_v4(starts[i], mine, remote, flow, kSender)
-                                    : table.find_v6(starts[i], mine, remote, flow, kSender))
-                           .found();
+              found &= table.find<kBytes>(starts[i], mine, remote, flow, kSender).found();
             }
           }
         }

@@ -115,10 +115,10 @@ PENSTOCK_HOT bool Pipeline::choose_esp_tunnel(Packet& packet) {
   if (policies != nullptr) {
     const uint8_t* ip = packet.ip;
     match = packet.family == 4
-                ? policies->find_v4(
+                ? policies->find<4>(
                       ip + 12, ip + 16, [&] { return read_flow_v4(ip, packet.length); },
                       PolicySender::kLocal)
-                : policies->find_v6(
+                : policies->find<16>(
                       ip + 8, ip + 24, [&] { return read_flow_v6(ip, packet.length); },
                       PolicySender::kLocal);
   }

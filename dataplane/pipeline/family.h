@@ -2,7 +2,7 @@
 #pragma once
 
 #include "dataplane/pipeline/packet.h"
-#include "dataplane/policy/policy_table.h"
+#include "dataplane/policy/flow.h"
 #include "dataplane/route/fib.h"
 #include "dataplane/wire/address_check.h"
 #include "dataplane/wire/checksum.h"
@@ -16,6 +16,7 @@ struct Ip;
 template <>
 struct Ip<4> {
   using Header = Ipv4Header;
+  static constexpr size_t kAddressBytes = 4;
   static constexpr size_t kSource = 12, kDestination = 16;
   static uint32_t lookup(const Fib& fib, const uint8_t* address) { return fib.lookup_v4(address); }
   static bool plain_unicast(const uint8_t* a) {
@@ -35,25 +36,6 @@ struct Ip<4> {
   static uint8_t hops_left(const uint8_t* ip) { return ip[8]; }
   static void decrement(uint8_t* ip) { decrement_ttl(*reinterpret_cast<Ipv4Header*>(ip)); }
   static Flow flow(const Packet& packet) { return read_flow_v4(packet.ip, packet.length); }
-  static PolicyStart start(const PolicyTable& table, const uint8_t* local, const uint8_t* remote) {
-    return table.start_v4(local, remote);
-  }
-  static void start_many(const PolicyTable& table, const uint8_t* const* local,
-                         const uint8_t* const* remote, size_t count, PolicyStart* found) {
-    table.start_many_v4(local, remote, count, found);
-  }
-  static void prefetch(const PolicyTable& table, const PolicyStart& start) {
-    table.prefetch_v4(start);
-  }
-  static PolicyMatch find(const PolicyTable& table, const PolicyStart& start, const uint8_t* local,
-                          const uint8_t* remote, const Packet& packet, PolicySender sender,
-                          bool& saw_flow) {
-    const auto flow_of = [&packet, &saw_flow] {
-      saw_flow = true;
-      return flow(packet);
-    };
-    return table.find_v4(start, local, remote, flow_of, sender);
-  }
   static void clamp(const Packet& packet, uint16_t mtu) {
     if (packet.ip[9] == kProtocolTcp) clamp_mss_ipv4({packet.ip, packet.length}, mtu);
   }
@@ -62,6 +44,7 @@ struct Ip<4> {
 template <>
 struct Ip<6> {
   using Header = Ipv6Header;
+  static constexpr size_t kAddressBytes = 16;
   static constexpr size_t kSource = 8, kDestination = 24;
   static uint32_t lookup(const Fib& fib, const uint8_t* address) { return fib.lookup_v6(address); }
   static const Ipv6Address& at(const uint8_t* a) {
@@ -76,25 +59,6 @@ struct Ip<6> {
   static uint8_t hops_left(const uint8_t* ip) { return ip[7]; }
   static void decrement(uint8_t* ip) { --ip[7]; }
   static Flow flow(const Packet& packet) { return read_flow_v6(packet.ip, packet.length); }
-  static PolicyStart start(const PolicyTable& table, const uint8_t* local, const uint8_t* remote) {
-    return table.start_v6(local, remote);
-  }
-  static void start_many(const PolicyTable& table, const uint8_t* const* local,
-                         const uint8_t* const* remote, size_t count, PolicyStart* found) {
-    table.start_many_v6(local, remote, count, found);
-  }
-  static void prefetch(const PolicyTable& table, const PolicyStart& start) {
-    table.prefetch_v6(start);
-  }
-  static PolicyMatch find(const PolicyTable& table, const PolicyStart& start, const uint8_t* local,
-                          const uint8_t* remote, const Packet& packet, PolicySender sender,
-                          bool& saw_flow) {
-    const auto flow_of = [&packet, &saw_flow] {
-      saw_flow = true;
-      return flow(packet);
-    };
-    return table.find_v6(start, local, remote, flow_of, sender);
-  }
   static void clamp(const Packet& packet, uint16_t mtu) {
     if (packet.ip[6] == kProtocolTcp) clamp_mss_ipv6({packet.ip, packet.length}, mtu);
   }

@@ -14,10 +14,11 @@ namespace {
 
 using Kind = NextHopEntry::Kind;
 
-// Packets come in trains: what the packet before found out by its addresses is true of this one.
-bool in_train(const Packet& packet, const Packet& before) {
-  return packet.origin == before.origin && packet.port == before.port &&
-         same_addresses(packet, before);
+// What the packet before found out by addresses is true of this one, as far as they are the same:
+// packets come in trains, and those of one host, or to one, in a row.
+SameAddresses shared(const Packet& packet, const Packet& before) {
+  if (packet.origin != before.origin || packet.port != before.port) return {};
+  return {packet, before};
 }
 
 }  // namespace
@@ -30,12 +31,13 @@ void Pipeline::forward(Vector<Packet>& packets) {
   // accesses of several packets overlap.
   Lookup lookups[kMaxVector];
   for (size_t i = 0; i < packets.size(); ++i) {
-    if (i > 0 && in_train(packets[i], packets[i - 1])) {
+    const SameAddresses same = i > 0 ? shared(packets[i], packets[i - 1]) : SameAddresses{};
+    if (same.both()) {
       lookups[i] = lookups[i - 1];
       lookups[i].follows = true;
     } else {
-      packets[i].family == 4 ? look_up<4>(packets[i], lookups[i])
-                             : look_up<6>(packets[i], lookups[i]);
+      packets[i].family == 4 ? look_up<4>(packets[i], same, &lookups[i])
+                             : look_up<6>(packets[i], same, &lookups[i]);
     }
   }
   Train train;
@@ -57,16 +59,17 @@ void Pipeline::forward_with_policies(Vector<Packet>& packets, const PolicyTable&
   const bool huge = policies.is_huge();
   for (size_t i = 0; i < packets.size(); ++i) {
     const Packet& packet = packets[i];
-    if (i > 0 && in_train(packet, packets[i - 1])) {
+    const SameAddresses same = i > 0 ? shared(packet, packets[i - 1]) : SameAddresses{};
+    if (same.both()) {
       lookups[i] = lookups[i - 1];
       lookups[i].follows = true;
       policy_lookups[i] = policy_lookups[i - 1];
     } else if (packet.family == 4) {
-      look_up<4>(packet, lookups[i]);
-      if (!huge) policy_lookups[i] = look_up_policies<4>(policies, packet);
+      look_up<4>(packet, same, &lookups[i]);
+      if (!huge) look_up_policies<4>(policies, packet, same, &policy_lookups[i]);
     } else {
-      look_up<6>(packet, lookups[i]);
-      if (!huge) policy_lookups[i] = look_up_policies<6>(policies, packet);
+      look_up<6>(packet, same, &lookups[i]);
+      if (!huge) look_up_policies<6>(policies, packet, same, &policy_lookups[i]);
     }
   }
   if (huge) {
@@ -75,9 +78,9 @@ void Pipeline::forward_with_policies(Vector<Packet>& packets, const PolicyTable&
   }
   for (size_t i = 0; i < packets.size() && policies.is_large(); ++i) {
     if (packets[i].family == 4) {
-      Ip<4>::prefetch(policies, policy_lookups[i].out);
+      policies.prefetch<4>(policy_lookups[i].out);
     } else {
-      Ip<6>::prefetch(policies, policy_lookups[i].out);
+      policies.prefetch<16>(policy_lookups[i].out);
     }
   }
   Train train;
@@ -97,38 +100,75 @@ template <uint8_t kFamily>
 void Pipeline::look_up_many_policies(const PolicyTable& policies, Vector<Packet>& packets,
                                      const Lookup* lookups, PolicyLookup* found) const {
   const uint8_t *sources[kMaxVector], *destinations[kMaxVector];
-  size_t at[kMaxVector];
   size_t count = 0;
   for (size_t i = 0; i < packets.size(); ++i) {
     if ((kFamily == 4) != (packets[i].family == 4) || lookups[i].follows) continue;
-    at[count] = i;
     sources[count] = packets[i].ip + Ip<kFamily>::kSource;
     destinations[count++] = packets[i].ip + Ip<kFamily>::kDestination;
   }
   if (count == 0) return;
   PolicyStart starts[kMaxVector];
-  Ip<kFamily>::start_many(policies, sources, destinations, count, starts);
-  for (size_t k = 0; k < count; ++k) {
+  constexpr size_t kBytes = Ip<kFamily>::kAddressBytes;
+  policies.start_many<kBytes>(sources, destinations, count, starts);
+  for (size_t i = 0, k = 0; i < packets.size(); ++i) {
+    if ((kFamily == 4) != (packets[i].family == 4)) continue;
+    if (lookups[i].follows) {
+      found[i] = found[i - 1];
+      continue;
+    }
+    found[i].out = starts[k];
     // The other way leads to hosts inside, of which there are few.
-    found[at[k]].out = starts[k];
-    found[at[k]].in = packets[at[k]].origin == Origin::kPort
-                          ? Ip<kFamily>::start(policies, destinations[k], sources[k])
-                          : PolicyStart{0, 0};
-  }
-  for (size_t i = at[0] + 1; i < packets.size(); ++i) {
-    if (lookups[i].follows && (kFamily == 4) == (packets[i].family == 4)) found[i] = found[i - 1];
+    if (packets[i].origin != Origin::kPort) {
+      found[i].in = {0, 0};
+    } else {
+      found[i].in.by_remote = lookups[i].same_source ? found[i - 1].in.by_remote
+                                                     : policies.start_by_remote<kBytes>(sources[k]);
+      found[i].in.by_local = policies.start_by_local<kBytes>(destinations[k]);
+    }
+    ++k;
   }
 }
 
-// Where the policies about a packet on its way out begin, and about one that came in clear.
+// Where the policies about a packet on its way out begin, and about one that came in clear; `same`
+// as the packet of the element before.
 template <uint8_t kFamily>
-PENSTOCK_HOT Pipeline::PolicyLookup Pipeline::look_up_policies(const PolicyTable& policies,
-                                                               const Packet& packet) const {
+PENSTOCK_HOT void Pipeline::look_up_policies(const PolicyTable& policies, const Packet& packet,
+                                             SameAddresses same, PolicyLookup* found) const {
+  constexpr size_t kBytes = Ip<kFamily>::kAddressBytes;
   const uint8_t* source = packet.ip + Ip<kFamily>::kSource;
   const uint8_t* destination = packet.ip + Ip<kFamily>::kDestination;
-  return {Ip<kFamily>::start(policies, source, destination),
-          packet.origin == Origin::kPort ? Ip<kFamily>::start(policies, destination, source)
-                                         : PolicyStart{0, 0}};
+  const bool both_ways = packet.origin == Origin::kPort;
+  if (same.source()) {
+    found->out.by_local = found[-1].out.by_local;
+    found->in.by_remote = found[-1].in.by_remote;
+  } else {
+    found->out.by_local = policies.start_by_local<kBytes>(source);
+    found->in.by_remote = both_ways ? policies.start_by_remote<kBytes>(source) : 0;
+  }
+  if (same.destination()) {
+    found->out.by_remote = found[-1].out.by_remote;
+    found->in.by_local = found[-1].in.by_local;
+  } else {
+    found->out.by_remote = policies.start_by_remote<kBytes>(destination);
+    found->in.by_local = both_ways ? policies.start_by_local<kBytes>(destination) : 0;
+  }
+}
+
+// What the policies say about a packet whose source is on the sender's side. Sets `saw_flow` where
+// its protocol or ports were looked at.
+template <uint8_t kFamily>
+PENSTOCK_HOT PolicyMatch Pipeline::find_policy(const PolicyTable& policies,
+                                               const PolicyStart& start, const Packet& packet,
+                                               PolicySender sender, bool& saw_flow) {
+  const uint8_t* from = packet.ip + Ip<kFamily>::kSource;
+  const uint8_t* to = packet.ip + Ip<kFamily>::kDestination;
+  const bool local = sender == PolicySender::kLocal;
+  const auto flow_of = [&packet, &saw_flow] {
+    saw_flow = true;
+    return Ip<kFamily>::flow(packet);
+  };
+  return policies.find<Ip<kFamily>::kAddressBytes>(start, local ? from : to, local ? to : from,
+                                                   flow_of, sender);
 }
 
 // The inbound check of clear packets (RFC 4301 5.2, step 3b): what a policy protects has to come
@@ -140,9 +180,7 @@ PENSTOCK_HOT bool Pipeline::inbound_policy_allows(const PolicyTable& policies,
   if (start.neither()) [[likely]]
     return true;
   const PolicyDecision decision =
-      Ip<kFamily>::find(policies, start, packet.ip + Ip<kFamily>::kDestination,
-                        packet.ip + Ip<kFamily>::kSource, packet, PolicySender::kRemote, saw_flow)
-          .decision;
+      find_policy<kFamily>(policies, start, packet, PolicySender::kRemote, saw_flow).decision;
   if (decision <= PolicyDecision::kBypass) [[likely]]
     return true;
   const bool from_inside = tables_.ports[packet.port].role == PortRole::kInside;
@@ -167,9 +205,8 @@ PENSTOCK_HOT bool Pipeline::take_policy(const PolicyTable& policies, const Polic
     tunnel = train.tunnel;
   } else if (!start.neither()) {
     bool saw_flow = false;
-    const PolicyMatch match = Ip<kFamily>::find(policies, start, packet.ip + Ip<kFamily>::kSource,
-                                                packet.ip + Ip<kFamily>::kDestination, packet,
-                                                PolicySender::kLocal, saw_flow);
+    const PolicyMatch match =
+        find_policy<kFamily>(policies, start, packet, PolicySender::kLocal, saw_flow);
     train.decision = decision = match.decision;
     train.tunnel = tunnel = match.tunnel;
     train.matched = !saw_flow;
@@ -202,14 +239,19 @@ PENSTOCK_HOT bool Pipeline::take_policy(const PolicyTable& policies, const Polic
   return true;
 }
 
-// Where the packet goes, and for one received in clear where its source is.
+// Where the packet goes, and for one received in clear where its source is; `same` as the packet of
+// the element before.
 template <uint8_t kFamily>
-PENSTOCK_HOT void Pipeline::look_up(const Packet& packet, Lookup& found) const {
-  found.there = Ip<kFamily>::lookup(fib_, packet.ip + Ip<kFamily>::kDestination);
-  found.back = packet.origin == Origin::kPort
-                   ? Ip<kFamily>::lookup(fib_, packet.ip + Ip<kFamily>::kSource)
-                   : kNoNextHop;
-  found.follows = false;
+PENSTOCK_HOT void Pipeline::look_up(const Packet& packet, SameAddresses same, Lookup* found) const {
+  found->there = same.destination()
+                     ? found[-1].there
+                     : Ip<kFamily>::lookup(fib_, packet.ip + Ip<kFamily>::kDestination);
+  found->back = same.source() ? found[-1].back
+                : packet.origin == Origin::kPort
+                    ? Ip<kFamily>::lookup(fib_, packet.ip + Ip<kFamily>::kSource)
+                    : kNoNextHop;
+  found->follows = false;
+  found->same_source = same.source();
 }
 
 template <uint8_t kFamily, bool kPolicies>
@@ -220,7 +262,10 @@ PENSTOCK_HOT void Pipeline::forward_one(Packet& packet, const Lookup& found,
   const uint8_t* destination = ip + Ip<kFamily>::kDestination;
   if (!found.follows) train.checked = train.matched = false;
   if (!train.checked) {
-    if (packet.origin != Origin::kOwn && !source_is_valid<kFamily>(packet, found.back)) return;
+    if (packet.origin != Origin::kOwn && !(found.same_source && train.source_valid)) {
+      train.source_valid = source_is_valid<kFamily>(packet, found.back);
+      if (!train.source_valid) return;
+    }
     if (!Ip<kFamily>::plain_unicast(destination)) [[unlikely]] {
       return drop(packet.mbuf, Ip<kFamily>::group(destination) ? DropReason::kIpBroadcast
                                                                : DropReason::kIpMartianDestination);

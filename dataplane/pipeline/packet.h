@@ -14,9 +14,9 @@ namespace penstock {
 // A receive vector: at most this many packets pass the stages together.
 inline constexpr size_t kMaxVector = 64;
 
-// So many packets before its turn a packet's entries are fetched, again where a loop has done so for
-// the whole vector: a core follows some two dozen misses at a time, and with tables that lie beyond
-// its own caches not all that was asked for at once is there in the end.
+// So many packets before its turn a packet's entries are fetched, again where a loop has done so
+// for the whole vector: a core follows some two dozen misses at a time, and with tables that lie
+// beyond its own caches not all that was asked for at once is there in the end.
 inline constexpr size_t kFetchAhead = 8;
 
 enum class Origin : uint8_t {
@@ -44,14 +44,26 @@ struct Packet {
 };
 static_assert(sizeof(Packet) == 32);
 
-// Of validated packets: from the same source to the same destination?
-inline bool same_addresses(const Packet& a, const Packet& b) {
-  if (a.family != b.family) return false;
-  if (a.family == 4) {
-    return load_unaligned<uint64_t>(a.ip + 12) == load_unaligned<uint64_t>(b.ip + 12);
+// Which addresses of two validated packets are the same, in a word.
+class SameAddresses {
+ public:
+  SameAddresses() = default;  // none
+  SameAddresses(const Packet& a, const Packet& b) {
+    if (a.family != b.family) return;
+    if (a.family == 4) {
+      differ_ = load_unaligned<uint64_t>(a.ip + 12) ^ load_unaligned<uint64_t>(b.ip + 12);
+    } else if (a.family == 6) {
+      differ_ = uint64_t{std::memcmp(a.ip + 8, b.ip + 8, 16) != 0} |
+                uint64_t{std::memcmp(a.ip + 24, b.ip + 24, 16) != 0} << 32;
+    }
   }
-  return a.family == 6 && std::memcmp(a.ip + 8, b.ip + 8, 32) == 0;
-}
+  [[nodiscard]] bool source() const { return static_cast<uint32_t>(differ_) == 0; }
+  [[nodiscard]] bool destination() const { return differ_ >> 32 == 0; }
+  [[nodiscard]] bool both() const { return differ_ == 0; }
+
+ private:
+  uint64_t differ_ = UINT64_MAX;  // the source's half is low
+};
 
 template <class T>
 class Vector {

@@ -130,13 +130,15 @@ class Pipeline {
   };
   struct Lookup {  // next hops
     uint32_t there, back;
-    bool follows;  // the packet before, with the same addresses: see Train
+    bool follows;      // the packet before, with the same addresses: see Train
+    bool same_source;  // as the packet before, from the same port
   };
   struct PolicyLookup {
     PolicyStart out, in;
   };
   // What is known of packets in a row with the same addresses, from the same port.
   struct Train {
+    bool source_valid = false;  // of packets in a row with the same source
     bool checked = false;  // the addresses, and the policies about clear packets: they may pass
     bool matched = false;  // the rest is what policies say about their way out
     PolicyDecision decision = PolicyDecision::kNone;
@@ -211,11 +213,15 @@ class Pipeline {
   // --- forward.cc
   void forward(Vector<Packet>& packets);
   template <uint8_t kFamily>
-  PENSTOCK_HOT void look_up(const Packet& packet, Lookup& found) const;
+  PENSTOCK_HOT void look_up(const Packet& packet, SameAddresses same, Lookup* found) const;
   void forward_with_policies(Vector<Packet>& packets, const PolicyTable& policies);
   template <uint8_t kFamily>
-  PENSTOCK_HOT PolicyLookup look_up_policies(const PolicyTable& policies,
-                                             const Packet& packet) const;
+  PENSTOCK_HOT void look_up_policies(const PolicyTable& policies, const Packet& packet,
+                                     SameAddresses same, PolicyLookup* found) const;
+  template <uint8_t kFamily>
+  PENSTOCK_HOT static PolicyMatch find_policy(const PolicyTable& policies, const PolicyStart& start,
+                                              const Packet& packet, PolicySender sender,
+                                              bool& saw_flow);
   template <uint8_t kFamily>
   void look_up_many_policies(const PolicyTable& policies, Vector<Packet>& packets,
                              const Lookup* lookups, PolicyLookup* found) const;

@@ -19,7 +19,7 @@ void Pipeline::wireguard_outbound() {
   for (Packet* packet : outbound_) {
     if (packet->tunnel == UINT32_MAX) {
       if (before != nullptr && before->interface == packet->interface &&
-          same_addresses(*packet, *before)) {
+          SameAddresses(*packet, *before).both()) {
         packet->tunnel = before->tunnel;
       } else if (!choose_tunnel(*packet)) {
         continue;

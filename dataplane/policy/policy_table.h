@@ -59,51 +59,41 @@ class PolicyTable {
   // Whether start_many() is: nor do they stay in the next one. Below it costs 5 to 10 cycles more.
   [[nodiscard]] bool is_huge() const { return count_.load(std::memory_order_relaxed) > 4096; }
 
-  // Addresses in network order. `sender` says which side the packet comes from: kLocal on its way
-  // out, kRemote for the inbound check of clear packets. `flow_of` returns the packet's Flow; it is
-  // called where a policy has a protocol or ports.
-  template <class FlowOf>
-  [[nodiscard]] PolicyMatch find_v4(const uint8_t* local, const uint8_t* remote,
-                                    const FlowOf& flow_of, PolicySender sender) const {
-    return find(v4_, start(v4_, local, remote), local, remote, flow_of, sender);
-  }
-  template <class FlowOf>
-  [[nodiscard]] PolicyMatch find_v6(const uint8_t* local, const uint8_t* remote,
-                                    const FlowOf& flow_of, PolicySender sender) const {
-    return find(v6_, start(v6_, local, remote), local, remote, flow_of, sender);
+  // Of a family, by the bytes of its addresses, 4 or 16; addresses in network order. `sender` says
+  // which side the packet comes from: kLocal on its way out, kRemote for the inbound check of clear
+  // packets. `flow_of` returns the packet's Flow; it is called where a policy has a protocol or
+  // ports.
+  template <size_t kBytes, class FlowOf>
+  [[nodiscard]] PolicyMatch find(const uint8_t* local, const uint8_t* remote, const FlowOf& flow_of,
+                                 PolicySender sender) const {
+    return find<kBytes>(start<kBytes>(local, remote), local, remote, flow_of, sender);
   }
 
   // In steps, for a vector of packets: start() walks the tries and fetches what prefetch() reads,
-  // that fetches what find() reads. Where start() finds neither(), nothing matches.
-  [[nodiscard]] PolicyStart start_v4(const uint8_t* local, const uint8_t* remote) const {
-    return start(v4_, local, remote);
+  // that fetches what find() reads. Where start() finds neither(), nothing matches. Each side's
+  // part is that of its address alone.
+  template <size_t kBytes>
+  [[nodiscard]] PolicyStart start(const uint8_t* local, const uint8_t* remote) const {
+    return {start_by_remote<kBytes>(remote), start_by_local<kBytes>(local)};
   }
-  [[nodiscard]] PolicyStart start_v6(const uint8_t* local, const uint8_t* remote) const {
-    return start(v6_, local, remote);
+  template <size_t kBytes>
+  [[nodiscard]] uint32_t start_by_remote(const uint8_t* remote) const {
+    return start_in<kBytes>(sides<kBytes>().by_remote, remote);
+  }
+  template <size_t kBytes>
+  [[nodiscard]] uint32_t start_by_local(const uint8_t* local) const {
+    return start_in<kBytes>(sides<kBytes>().by_local, local);
   }
   // start() of up to 64 packets, whose memory accesses overlap.
-  void start_many_v4(const uint8_t* const* local, const uint8_t* const* remote, size_t count,
-                     PolicyStart* found) const {
-    start_many(v4_, local, remote, count, found);
-  }
-  void start_many_v6(const uint8_t* const* local, const uint8_t* const* remote, size_t count,
-                     PolicyStart* found) const {
-    start_many(v6_, local, remote, count, found);
-  }
-  void prefetch_v4(const PolicyStart& begin) const { prefetch(v4_, begin); }
-  void prefetch_v6(const PolicyStart& begin) const { prefetch(v6_, begin); }
-  template <class FlowOf>
-  [[nodiscard]] PolicyMatch find_v4(const PolicyStart& begin, const uint8_t* local,
-                                    const uint8_t* remote, const FlowOf& flow_of,
-                                    PolicySender sender) const {
-    return find(v4_, begin, local, remote, flow_of, sender);
-  }
-  template <class FlowOf>
-  [[nodiscard]] PolicyMatch find_v6(const PolicyStart& begin, const uint8_t* local,
-                                    const uint8_t* remote, const FlowOf& flow_of,
-                                    PolicySender sender) const {
-    return find(v6_, begin, local, remote, flow_of, sender);
-  }
+  template <size_t kBytes>
+  void start_many(const uint8_t* const* local, const uint8_t* const* remote, size_t count,
+                  PolicyStart* found) const;
+  template <size_t kBytes>
+  void prefetch(const PolicyStart& begin) const;
+  template <size_t kBytes, class FlowOf>
+  [[nodiscard]] PolicyMatch find(const PolicyStart& begin, const uint8_t* local,
+                                 const uint8_t* remote, const FlowOf& flow_of,
+                                 PolicySender sender) const;
 
   // --- control thread ---------------------------------------------------------------------------
   // `id` names it for remove() and in matches; must be new. `spec.interface` is not looked at.
@@ -125,16 +115,21 @@ class PolicyTable {
   };
 
   template <size_t kBytes>
-  static PolicyStart start(const Sides<kBytes>& sides, const uint8_t* local, const uint8_t* remote);
+  [[nodiscard]] const Sides<kBytes>& sides() const {
+    if constexpr (kBytes == 4) {
+      return v4_;
+    } else {
+      return v6_;
+    }
+  }
   template <size_t kBytes>
-  static void start_many(const Sides<kBytes>& sides, const uint8_t* const* local,
-                         const uint8_t* const* remote, size_t count, PolicyStart* found);
-  template <size_t kBytes>
-  static void prefetch(const Sides<kBytes>& sides, const PolicyStart& start);
-  template <size_t kBytes, class FlowOf>
-  static PolicyMatch find(const Sides<kBytes>& sides, const PolicyStart& start,
-                          const uint8_t* local, const uint8_t* remote, const FlowOf& flow_of,
-                          PolicySender sender);
+  static uint32_t start_in(const std::atomic<PolicyIndex<kBytes>*>& place, const uint8_t* address) {
+    const PolicyIndex<kBytes>* index = place.load(std::memory_order_acquire);
+    if (index == nullptr) return 0;
+    const uint32_t node = index->start(address);
+    index->prefetch(node);
+    return node;
+  }
   template <size_t kBytes>
   Status add_to(Sides<kBytes>& sides, PolicyId id, const Policy& policy);
   template <size_t kBytes>
@@ -151,59 +146,44 @@ class PolicyTable {
 };
 
 template <size_t kBytes>
-inline PolicyStart PolicyTable::start(const Sides<kBytes>& sides, const uint8_t* local,
-                                      const uint8_t* remote) {
-  PolicyStart found{0, 0};
-  if (const auto* index = sides.by_remote.load(std::memory_order_acquire); index != nullptr) {
-    found.by_remote = index->start(remote);
-    index->prefetch(found.by_remote);
-  }
-  if (const auto* index = sides.by_local.load(std::memory_order_acquire); index != nullptr) {
-    found.by_local = index->start(local);
-    index->prefetch(found.by_local);
-  }
-  return found;
-}
-
-template <size_t kBytes>
-inline void PolicyTable::start_many(const Sides<kBytes>& sides, const uint8_t* const* local,
-                                    const uint8_t* const* remote, size_t count,
-                                    PolicyStart* found) {
+inline void PolicyTable::start_many(const uint8_t* const* local, const uint8_t* const* remote,
+                                    size_t count, PolicyStart* found) const {
   uint32_t nodes[PrefixTrie<kBytes>::kMaxBatch];
   for (size_t i = 0; i < count; ++i) found[i] = {0, 0};
-  if (const auto* index = sides.by_remote.load(std::memory_order_acquire); index != nullptr) {
+  const Sides<kBytes>& of_family = sides<kBytes>();
+  if (const auto* index = of_family.by_remote.load(std::memory_order_acquire); index != nullptr) {
     index->start_many(remote, count, nodes);
     for (size_t i = 0; i < count; ++i) found[i].by_remote = nodes[i];
   }
-  if (const auto* index = sides.by_local.load(std::memory_order_acquire); index != nullptr) {
+  if (const auto* index = of_family.by_local.load(std::memory_order_acquire); index != nullptr) {
     index->start_many(local, count, nodes);
     for (size_t i = 0; i < count; ++i) found[i].by_local = nodes[i];
   }
 }
 
 template <size_t kBytes>
-inline void PolicyTable::prefetch(const Sides<kBytes>& sides, const PolicyStart& start) {
-  if (start.by_remote != 0) {
-    sides.by_remote.load(std::memory_order_acquire)->prefetch_entry(start.by_remote);
+inline void PolicyTable::prefetch(const PolicyStart& begin) const {
+  if (begin.by_remote != 0) {
+    sides<kBytes>().by_remote.load(std::memory_order_acquire)->prefetch_entry(begin.by_remote);
   }
-  if (start.by_local != 0) {
-    sides.by_local.load(std::memory_order_acquire)->prefetch_entry(start.by_local);
+  if (begin.by_local != 0) {
+    sides<kBytes>().by_local.load(std::memory_order_acquire)->prefetch_entry(begin.by_local);
   }
 }
 
 template <size_t kBytes, class FlowOf>
-inline PolicyMatch PolicyTable::find(const Sides<kBytes>& sides, const PolicyStart& start,
-                                     const uint8_t* local, const uint8_t* remote,
-                                     const FlowOf& flow_of, PolicySender sender) {
+inline PolicyMatch PolicyTable::find(const PolicyStart& begin, const uint8_t* local,
+                                     const uint8_t* remote, const FlowOf& flow_of,
+                                     PolicySender sender) const {
   using policy_detail::value_of;
   policy_detail::Best<kBytes> best;
-  if (start.by_remote != 0) {
-    const auto* index = sides.by_remote.load(std::memory_order_acquire);
-    index->search(start.by_remote, value_of<kBytes>(local), flow_of, sender, best);
+  if (begin.by_remote != 0) {
+    const auto* index = sides<kBytes>().by_remote.load(std::memory_order_acquire);
+    index->search(begin.by_remote, value_of<kBytes>(local), flow_of, sender, best);
   }
-  if (start.by_local != 0) [[unlikely]] {
-    const auto* index = sides.by_local.load(std::memory_order_acquire);
-    index->search(start.by_local, value_of<kBytes>(remote), flow_of, sender, best);
+  if (begin.by_local != 0) [[unlikely]] {
+    const auto* index = sides<kBytes>().by_local.load(std::memory_order_acquire);
+    index->search(begin.by_local, value_of<kBytes>(remote), flow_of, sender, best);
   }
   return best.result();
 }

@@ -89,7 +89,7 @@ TEST(PolicyTable, readers_during_changes_always_find_a_policy_of_theirs) {
       const Ipv4Address remote = Ipv4Address::from_host(base_of(subnet) + random() % 256);
       const Ipv4Address local = Ipv4Address::from_host(random() % 4);
       const Flow flow{6, Flow::Ports::kBoth, 1, static_cast<uint16_t>(random() % 4)};
-      const PolicyMatch match = table.find_v4(
+      const PolicyMatch match = table.find<4>(
           local.bytes.data(), remote.bytes.data(), [&flow] { return flow; }, PolicySender::kLocal);
       if (!match.found() || match.tunnel / kPerSubnet != subnet) wrong.fetch_add(1);
       grace.quiescent(reader);

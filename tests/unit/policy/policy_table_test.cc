@@ -71,8 +71,8 @@ PolicyMatch find_in(const PolicyTable& table, const IpAddress& local, const IpAd
   const auto flow_of = [&flow] { return flow; };
   const uint8_t* l = local.bytes().data();
   const uint8_t* r = remote.bytes().data();
-  return local.is_v4() ? table.find_v4(l, r, flow_of, sender)
-                       : table.find_v6(l, r, flow_of, sender);
+  return local.is_v4() ? table.find<4>(l, r, flow_of, sender)
+                       : table.find<16>(l, r, flow_of, sender);
 }
 
 class Policies : public testing::Test {
