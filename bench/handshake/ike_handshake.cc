@@ -1,5 +1,6 @@
-// IKE_SA_INIT and IKE_AUTH of 256 initiators into one engine, to the installed child SAs. All
-// groups are X25519. The initiators are another engine, which computes between the measured phases.
+// IKE_SA_INIT and IKE_AUTH of 256 initiators into one engine, to the installed child SAs. One half
+// of them begins while the other half ends, as clients do that come at different times. The
+// initiators are another engine, which computes between the measured phases.
 // In the case established:N the responder has N IKE SAs of other peers already, each with a child.
 #include <malloc.h>
 #include <openssl/evp.h>
@@ -8,9 +9,9 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "bench/handshake/ike_configuration.h"
 #include "bench/handshake/scenario.h"
 #include "controlplane/crypto/x25519.h"
-#include "controlplane/ike/crypto/proposals.h"
 #include "controlplane/ike/engine.h"
 #include "tests/unit/ike_auth/test_pki.h"
 
@@ -21,86 +22,10 @@ using namespace ike;
 
 constexpr size_t kPerTurn = 32;  // datagrams that one turn of the loop takes
 
-enum class Authentication { kPsk, kKnownCertificate, kNewCertificate };
-
 void require(const Status& status) {
   if (status.ok()) return;
   std::fprintf(stderr, "bench: %s\n", status.error().text.c_str());
   std::exit(1);
-}
-
-class Spis final : public Host {
- public:
-  explicit Spis(std::vector<IpAddress> addresses) : addresses_(std::move(addresses)) {}
-  Result<uint32_t> reserve_spi() override { return ++last_; }
-  void release_spi(uint32_t) override {}
-  [[nodiscard]] std::optional<IpAddress> source_address_for(const IpAddress&) const override {
-    return addresses_.front();
-  }
-  [[nodiscard]] std::vector<IpAddress> local_addresses() const override { return addresses_; }
-
- private:
-  std::vector<IpAddress> addresses_;
-  uint32_t last_ = 0x1000;
-};
-
-IpAddress client_address(size_t i) {
-  return Ipv4Address::from_host(0xc6120000 + static_cast<uint32_t>(i));  // 198.18.0.0/15
-}
-IpAddress client_network(size_t i) {
-  return Ipv4Address::from_host(0x0a800000 + static_cast<uint32_t>(i));
-}
-std::string client_name(size_t i) { return "client" + std::to_string(i) + ".example"; }
-const IpAddress kGateway = Ipv4Address::from_host(0xc0000201);
-constexpr const char* kGatewayName = "gateway.example";
-
-Options options_of_many() {
-  Options options;
-  options.cookie_threshold = 4 * kBatch;
-  options.half_open = 4 * kBatch;
-  return options;
-}
-
-std::vector<Proposal> one_proposal(ProtocolId protocol, std::string_view text) {
-  return parse_proposals(protocol, {&text, 1}).value();
-}
-
-AddressMatches at(const IpAddress& address) {
-  AddressMatch match;
-  match.first = match.last = address;
-  return {match};
-}
-
-std::shared_ptr<ConnectionConfig> connection_of(Authentication authentication,
-                                                const std::string& name, const std::string& local,
-                                                const std::string& remote) {
-  auto connection = std::make_shared<ConnectionConfig>();
-  connection->name = name;
-  connection->proposals = one_proposal(ProtocolId::kIke, "aes256gcm16-prfsha256-x25519");
-  const AuthClass method =
-      authentication == Authentication::kPsk ? AuthClass::kPsk : AuthClass::kPubkey;
-  connection->local.method = connection->remote.method = method;
-  connection->local.id = Identity::parse(local).value();
-  if (!remote.empty()) connection->remote.id = Identity::parse(remote).value();
-  return connection;
-}
-
-std::shared_ptr<const ChildConfig> child_of(const IpPrefix& local, const IpPrefix& remote) {
-  const auto selector_of = [](const IpPrefix& prefix) {
-    ConfiguredSelector selector;
-    selector.selector.first = selector.selector.last = prefix.address;
-    if (!prefix.is_host()) {
-      const uint32_t host_bits = ~uint32_t{0} >> prefix.length;
-      selector.selector.last = Ipv4Address::from_host(prefix.address.v4().host() | host_bits);
-    }
-    return selector;
-  };
-  auto child = std::make_shared<ChildConfig>();
-  child->name = "net";
-  child->proposals = one_proposal(ProtocolId::kEsp, "aes256gcm16-x25519");
-  child->local_ts = {selector_of(local)};
-  child->remote_ts = {selector_of(remote)};
-  return child;
 }
 
 class IkeResponder final : public Scenario {
@@ -125,23 +50,9 @@ class IkeResponder final : public Scenario {
   }
 
   PhaseTimes batch(Stage& stage, bool& ok) override {
-    advance(kSecond);
-    gateway_children_ = client_children_ = 0;
-    if (authentication_ == Authentication::kNewCertificate) {
-      gateway_store_.snapshot()->cache().flush();
-    }
-    for (size_t i = 0; i < kBatch; ++i) clients_.initiate(now_, 0, client_name(i), "net");
-    drain_clients();
-    // IKE_SA_INIT
-    PhaseTimes times = stage.run([&] { return turn(stage); },
-                                 [this] { return to_clients_.size() == kBatch && jobs_ == 0; });
-    answer_clients();
-    // IKE_AUTH
-    times += stage.run([&] { return turn(stage); },
-                       [this] { return done_ == to_gateway_.size() && jobs_ == 0; });
-    answer_clients();
-    ok = ok && gateway_children_ == kBatch && client_children_ == kBatch;
-    forget_all();
+    if (ending_.empty()) begin_second_half();
+    PhaseTimes times = phase(stage, 0, ok);
+    times += phase(stage, 1, ok);
     return times;
   }
 
@@ -170,6 +81,58 @@ class IkeResponder final : public Scenario {
   }
 
  private:
+  static constexpr size_t kHalf = kBatch / 2;
+
+  // IKE_SA_INITs of one half of the clients, IKE_AUTHs of the other.
+  PhaseTimes phase(Stage& stage, size_t half, bool& ok) {
+    advance(kSecond);
+    gateway_children_ = client_children_ = 0;
+    if (authentication_ == Authentication::kNewCertificate) {
+      gateway_store_.snapshot()->cache().flush();
+    }
+    initiate(half);
+    weave_in(ending_);
+    const PhaseTimes times = stage.run(
+        [&] { return turn(stage); }, [this] { return done_ == to_gateway_.size() && jobs_ == 0; });
+    answer_clients();
+    ending_ = std::move(to_gateway_);
+    ok = ok && ending_.size() == kHalf && gateway_children_ == kHalf && client_children_ == kHalf;
+    forget(1 - half);
+    return times;
+  }
+
+  void initiate(size_t half) {
+    for (size_t i = 0; i < kHalf; ++i) {
+      clients_.initiate(now_, 0, client_name(half * kHalf + i), "net");
+    }
+    drain_clients();
+  }
+
+  // What the first phase needs of one before it.
+  void begin_second_half() {
+    initiate(1);
+    for (const SendDatagram& datagram : to_gateway_) {
+      gateway_.on_datagram(now_, datagram.local, datagram.remote, WorkerId{0},
+                           message_of(datagram));
+      drain_gateway(nullptr);
+    }
+    answer_clients();
+    ending_ = std::move(to_gateway_);
+    to_gateway_.clear();
+  }
+
+  // Each of `others` behind one of those to send.
+  void weave_in(std::vector<SendDatagram>& others) {
+    std::vector<SendDatagram> both;
+    const size_t most = std::max(others.size(), to_gateway_.size());
+    for (size_t i = 0; i < most; ++i) {
+      if (i < to_gateway_.size()) both.push_back(std::move(to_gateway_[i]));
+      if (i < others.size()) both.push_back(std::move(others[i]));
+    }
+    to_gateway_ = std::move(both);
+    others.clear();
+  }
+
   // The configuration of kBatch clients, the first of which has this number.
   void load_clients(size_t first) {
     for (size_t i = first; i < first + kBatch; ++i) {
@@ -366,10 +329,10 @@ class IkeResponder final : public Scenario {
     now_.wall_ns += by_ns;
   }
 
-  // Both sides forget the SAs of the batch; what they say to each other about it is lost.
-  void forget_all() {
-    for (size_t i = 0; i < kBatch; ++i) {
-      clients_.terminate(now_, 0, {.ike = client_name(i), .child = {}}, true);
+  // Both sides forget the SAs of a half; what they say to each other about it is lost.
+  void forget(size_t half) {
+    for (size_t i = 0; i < kHalf; ++i) {
+      clients_.terminate(now_, 0, {.ike = client_name(half * kHalf + i), .child = {}}, true);
     }
     for (const uint32_t id : up_) {
       gateway_.terminate(now_, 0, {.ike = {}, .child = {}, .ike_id = id}, true);
@@ -393,6 +356,7 @@ class IkeResponder final : public Scenario {
   Engine gateway_, clients_;
   Now now_{1000 * kSecond, ike::test::kNow};
   std::vector<SendDatagram> to_gateway_, to_clients_;
+  std::vector<SendDatagram> ending_;  // IKE_AUTHs of the half that began in the phase before
   size_t done_ = 0, jobs_ = 0, gateway_children_ = 0, client_children_ = 0, next_primitive_ = 0;
   std::vector<uint32_t> up_;  // the gateway's IKE SAs of the batch
   double bytes_per_sa_ = 0;
