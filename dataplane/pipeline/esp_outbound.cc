@@ -76,7 +76,9 @@ void Pipeline::esp_outbound() {
   bool mixed = false;
   for (size_t i = 0; i < count; ++i) {
     if (i + kFetchAhead < count) fetch_outbound_sa(*esp_sas_[i + kFetchAhead]);
-    prefetch_key(tunnels_.outbound_key(*esp_sas_[i]));
+    const uint8_t* const key = tunnels_.outbound_key(*esp_sas_[i]);
+    prefetch_key(key);
+    esp_jobs_[ready].key = key;
     const bool prepared = is_cbc(esp_sas_[i]->algorithm)
                               ? prepare_esp<true>(i, esp_jobs_[ready], esp_aads_[ready])
                               : prepare_esp<false>(i, esp_jobs_[ready], esp_aads_[ready]);
@@ -211,7 +213,7 @@ bool Pipeline::outbound_attention(OutboundSa& sa, uint64_t sequence) {
   return !dead;
 }
 
-// Everything of a packet before the cipher; false: it has left by another exit. On return its `ip`
+// Everything of a packet before the cipher but the job's key; false: it has left by another exit. On return its `ip`
 // is the outer packet, and esp_hops_[at] says where that goes. Fields are copied first: a byte that
 // is stored might otherwise be one of them, as far as the compiler knows.
 template <bool kCbc>
@@ -276,7 +278,6 @@ PENSTOCK_HOT bool Pipeline::prepare_esp(size_t at, AeadJob& job, uint8_t* aad) {
   uint8_t* const message = iv - sizeof(EspHeader);
   const uint64_t sequence_be = byte_swap(sequence);
   store_unaligned<uint64_t>(message, (sequence_be & ~uint64_t{UINT32_MAX}) | spi);
-  job.key = tunnels_.outbound_key(sa);
   job.data = ip;
   job.length = plain_bytes;
   job.tag = ip + plain_bytes;
