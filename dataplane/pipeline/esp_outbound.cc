@@ -213,9 +213,9 @@ bool Pipeline::outbound_attention(OutboundSa& sa, uint64_t sequence) {
   return !dead;
 }
 
-// Everything of a packet before the cipher but the job's key; false: it has left by another exit. On return its `ip`
-// is the outer packet, and esp_hops_[at] says where that goes. Fields are copied first: a byte that
-// is stored might otherwise be one of them, as far as the compiler knows.
+// Everything of a packet before the cipher but the job's key; false: it has left by another exit.
+// On return its `ip` is the outer packet, and esp_hops_[at] says where that goes. Fields are copied
+// first: a byte that is stored might otherwise be one of them, as far as the compiler knows.
 template <bool kCbc>
 PENSTOCK_HOT bool Pipeline::prepare_esp(size_t at, AeadJob& job, uint8_t* aad) {
   constexpr EspShape kShape =

@@ -47,8 +47,8 @@ class EspReplay {
     return (words_[word_of(sequence, window_packets)] & bit_of(sequence)) == 0;
   }
 
-  // Fetches what commit() will write. Inline by force: of a function that only fetches, gcc 12 finds
-  // that it has no effect, and leaves calls out.
+  // Fetches what commit() will write. Inline by force: of a function that only fetches, gcc 12
+  // finds that it has no effect, and leaves calls out.
   [[gnu::always_inline]] void prefetch(uint64_t sequence, uint32_t window_packets) const {
     __builtin_prefetch(&words_[word_of(sequence, window_packets)], 1);
   }
