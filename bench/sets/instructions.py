@@ -5,7 +5,6 @@ the CPU that valgrind shows it has no AVX-512, and everything else, which is the
 by nothing, however busy the machine is; other compilers and libraries make other instructions, so
 what is on record says under which it was counted, and nothing is compared under others.
 """
-import datetime
 import glob
 import json
 import os
@@ -15,8 +14,9 @@ import shutil
 import subprocess
 import tempfile
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-RECORD = os.path.join(TOP, "bench", "records", "path-instructions.json")
+from sets import records
+
+RECORD = os.path.join(records.FOLDER, "path-instructions.json")
 GUARD = "bench/guard/bench_guard"
 TOLERANCE = 0.005  # of a case: some three instructions a packet, as little as a loop over the vector adds
 CIPHER = "libIPSec_MB"
@@ -106,20 +106,12 @@ def record(build, say):
     if reason is not None:
         raise RuntimeError(reason)
 
-    def git(*arguments):
-        return subprocess.run(["git", "-C", TOP, *arguments], capture_output=True,
-                              text=True).stdout.strip()
-
-    with open("/proc/cpuinfo") as file:
-        machine = next((line.split(":", 1)[1].strip() for line in file
-                        if line.startswith("model name")), platform.machine())
     say("bench: counting")
     written = {
         "what": "instructions a packet, counted by callgrind: see bench/README.md",
-        "date": datetime.date.today().isoformat(),
-        "machine": machine,
-        "commit": git("rev-parse", "--short", "HEAD") +
-                  (" and changes" if git("status", "--porcelain", "dataplane", "gateway/base") else ""),
+        "date": records.today(),
+        "machine": records.machine(),
+        "commit": records.commit("dataplane", "gateway/base"),
         "tolerance": TOLERANCE,
         "toolchain": toolchain(build),
         "cases": count(build),
