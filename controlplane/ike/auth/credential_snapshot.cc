@@ -48,32 +48,6 @@ bool leads_to(const std::vector<CertificatePtr>& path, const std::vector<KeyId>&
 
 }  // namespace
 
-SecretIndex::SecretIndex(const List& secrets, bool eap) {
-  for (uint32_t number = 0; number < secrets.size(); ++number) {
-    const SharedSecret& secret = *secrets[number];
-    if ((secret.type != SecretType::kIke) != eap) continue;
-    bool wide = secret.owners.empty();
-    for (const Identity& owner : secret.owners) {
-      wide = wide || owner.has_wildcards();
-      if (owner.has_wildcards()) continue;
-      std::vector<uint32_t>& list = by_owner_[owner.key()];
-      if (list.empty() || list.back() != number) list.push_back(number);
-    }
-    if (wide) wide_.push_back(number);
-  }
-  for (auto& [key, list] : by_owner_) {
-    std::stable_sort(list.begin(), list.end(), [&](uint32_t a, uint32_t b) {
-      return secrets[a]->owners.size() < secrets[b]->owners.size();
-    });
-  }
-}
-
-const std::vector<uint32_t>& SecretIndex::naming(const Identity& identity) const {
-  static const std::vector<uint32_t> kNobody;
-  const auto found = by_owner_.find(identity.key());
-  return found == by_owner_.end() ? kNobody : found->second;
-}
-
 std::shared_ptr<const PrivateKey> CredentialSnapshot::key_for(
     const Certificate& certificate) const {
   const PublicKey* key = certificate.public_key();
@@ -113,61 +87,47 @@ std::optional<CredentialSnapshot::OwnCertificate> CredentialSnapshot::own_certif
   return best;
 }
 
-const CredentialSnapshot::SecretIndexes& CredentialSnapshot::secret_indexes() const {
-  std::call_once(secrets_indexed_, [this] {
-    secret_indexes_ = std::make_unique<const SecretIndexes>(
-        SecretIndexes{SecretIndex(secrets_, false), SecretIndex(secrets_, true)});
-  });
-  return *secret_indexes_;
-}
-
 const SharedSecret* CredentialSnapshot::psk(const Identity& mine, const Identity& peer) const {
-  constexpr uint32_t kNone = UINT32_MAX;
-  uint32_t best = kNone;
+  const SharedSecret* best = nullptr;
   // How many of the two are named, then how well the peer, then how well we; then the secret that
-  // fewer others share, then the one that was loaded before.
+  // fewer others share, then the one that goes first.
   std::tuple<int, int, int, int> best_rank;
-  const auto consider = [&](uint32_t number) {
-    const SharedSecret& secret = *secrets_[number];
-    if (secret.type != SecretType::kIke) return;
-    const MatchStrength fit_mine = best_owner(secret, mine);
-    const MatchStrength fit_peer = best_owner(secret, peer);
+  const auto consider = [&](const SharedSecret* secret) {
+    if (secret == nullptr) return;
+    const MatchStrength fit_mine = best_owner(*secret, mine);
+    const MatchStrength fit_peer = best_owner(*secret, peer);
     if (fit_mine == kMatchNone && fit_peer == kMatchNone) return;
     const int named = (fit_mine > kMatchAny ? 1 : 0) + (fit_peer > kMatchAny ? 1 : 0);
     const std::tuple rank(named, static_cast<int>(fit_peer), static_cast<int>(fit_mine),
-                          -static_cast<int>(secret.owners.size()));
-    if (best == kNone || rank > best_rank || (rank == best_rank && number < best)) {
-      best = number;
+                          -static_cast<int>(secret->owners.size()));
+    if (best == nullptr || rank > best_rank || (rank == best_rank && goes_first(*secret, *best))) {
+      best = secret;
       best_rank = rank;
     }
   };
-  if (mine.is_any() || peer.is_any()) {
-    for (uint32_t i = 0; i < secrets_.size(); ++i) consider(i);
-  } else {
-    const SecretIndex& index = secret_indexes().ike;
-    for (const uint32_t number : index.naming(peer)) consider(number);
-    for (const uint32_t number : index.wide()) consider(number);
-    // Of those that name us alone, which may be all there are, the first one is the best.
-    const auto& ours = index.naming(mine);
-    if (!ours.empty()) consider(ours.front());
-  }
-  return best == kNone ? nullptr : secrets_[best].get();
+  for (const SharedSecret* const secret : psks_.naming(peer)) consider(secret);
+  for (const SharedSecret* const secret : psks_.wide()) consider(secret);
+  // Of those that name us alone, which may be all there are, the first one is the best.
+  consider(psks_.first_naming(mine));
+  // Where one side is not known yet, every secret fits it.
+  if (mine.is_any() || peer.is_any()) consider(psks_.fewest_owners());
+  return best;
 }
 
 const SharedSecret* CredentialSnapshot::eap_secret(const Identity& peer) const {
   if (peer.is_any()) return nullptr;  // nobody in particular has no password
-  const SecretIndex& index = secret_indexes().eap;
-  uint32_t best = UINT32_MAX;
+  const SharedSecret* best = nullptr;
   MatchStrength best_fit = kMatchNone;
-  for (const auto* const list : {&index.naming(peer), &index.wide()}) {
-    for (const uint32_t number : *list) {
-      const MatchStrength fit = best_owner(*secrets_[number], peer);
-      if (fit < best_fit || (fit == best_fit && number >= best)) continue;
-      best = number;
+  for (const auto& list : {eap_secrets_.naming(peer), eap_secrets_.wide()}) {
+    for (const SharedSecret* const secret : list) {
+      const MatchStrength fit = best_owner(*secret, peer);
+      if (fit < best_fit || fit == kMatchNone) continue;
+      if (fit == best_fit && !goes_first(*secret, *best)) continue;
+      best = secret;
       best_fit = fit;
     }
   }
-  return best_fit == kMatchNone ? nullptr : secrets_[best].get();
+  return best;
 }
 
 std::vector<CertificatePtr> CredentialSnapshot::authorities_trusted() const {

@@ -135,17 +135,21 @@ Status CredentialStore::load_shared(SharedSecret secret) {
   if (secret.type == SecretType::kNtlm && secret.value.size() != 16) {
     return Error{"an NTLM secret is an NT hash of 16 bytes"};
   }
-  auto added = std::make_shared<const SharedSecret>(std::move(secret));
-  const bool replaces = !added->id.empty() && secrets_.contains(added->id);
-  if (!replaces && secrets_.size() + secrets_without_id_.size() >= kSharedSecretsMax) {
+  const auto old = secrets_.find(secret.id);
+  if (old == secrets_.end() && secrets_.size() + secrets_without_id_ >= kSharedSecretsMax) {
     return Error{"too many shared secrets"};
   }
-  if (added->id.empty()) {
-    secrets_without_id_.push_back(std::move(added));
+  secret.number = next_secret_++;
+  const auto added = std::make_shared<const SharedSecret>(std::move(secret));
+  if (old != secrets_.end()) {
+    index_of(*old->second).remove(old->second);
+    old->second = added;
+  } else if (added->id.empty()) {
+    ++secrets_without_id_;
   } else {
-    const std::string id = added->id;
-    secrets_.insert_or_assign(id, std::move(added));
+    secrets_.emplace(added->id, added);
   }
+  index_of(*added).add(added);
   changed();
   return {};
 }
@@ -153,6 +157,7 @@ Status CredentialStore::load_shared(SharedSecret secret) {
 Status CredentialStore::unload_shared(std::string_view id) {
   const auto found = secrets_.find(id);
   if (found == secrets_.end()) return Error{"no shared secret has this id"};
+  index_of(*found->second).remove(found->second);
   secrets_.erase(found);
   changed();
   return {};
@@ -193,7 +198,9 @@ void CredentialStore::clear() {
   certificates_.clear();
   crls_.clear();
   secrets_.clear();
-  secrets_without_id_.clear();
+  secrets_without_id_ = 0;
+  psks_.clear();
+  eap_secrets_.clear();
   flush_certs();
 }
 
@@ -234,8 +241,8 @@ CredentialSnapshotPtr CredentialStore::snapshot() {
   next->certificates_ = certificates_;
   next->crls_ = crls_;
   for (const auto& entry : fetched_crls_) next->crls_.push_back(entry.second);
-  next->secrets_ = secrets_without_id_;
-  for (const auto& entry : secrets_) next->secrets_.push_back(entry.second);
+  next->psks_ = psks_.view();
+  next->eap_secrets_ = eap_secrets_.view();
   next->authorities_ = authorities_;
   next->ocsp_ = ocsp_;
   next->cache_ = cache_;

@@ -8,13 +8,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "controlplane/ike/auth/certificate.h"
 #include "controlplane/ike/auth/identity.h"
+#include "controlplane/ike/auth/secret_index.h"
 #include "gateway/base/random.h"
-#include "gateway/base/secret.h"
 
 namespace penstock::ike {
 
@@ -28,34 +27,6 @@ inline constexpr size_t kSecretMaxSize = 4096;
 inline constexpr size_t kAuthoritiesMax = 1024;
 inline constexpr size_t kOcspResponsesMax = 4096;
 inline constexpr size_t kOcspResponseMaxSize = 64 * 1024;
-
-// The types of load-shared.
-enum class SecretType : uint8_t { kIke, kEap, kNtlm };
-// "IKE", "EAP", "NTLM"; XAUTH, PPK and others are refused by name.
-Result<SecretType> parse_secret_type(std::string_view vici_name);
-
-struct SharedSecret {
-  std::string id;  // unique id of load-shared; empty: none, then it can only be cleared with all
-  SecretType type = SecretType::kIke;
-  SecretBytes value;  // kNtlm: the 16 bytes of the NT hash
-  std::vector<Identity> owners;
-};
-
-// Shared secrets of one use, found by those whom they name. Numbers are places in the list that it
-// was made from.
-class SecretIndex {
- public:
-  using List = std::vector<std::shared_ptr<const SharedSecret>>;
-  SecretIndex(const List& secrets, bool eap);
-  // Those that name this identity without wildcards, those with the fewest owners first.
-  [[nodiscard]] const std::vector<uint32_t>& naming(const Identity& identity) const;
-  // Those of everybody, or whose owners have wildcards.
-  [[nodiscard]] const std::vector<uint32_t>& wide() const { return wide_; }
-
- private:
-  std::unordered_map<std::string, std::vector<uint32_t>> by_owner_;  // by Identity::key()
-  std::vector<uint32_t> wide_;
-};
 
 // What load-cert says besides the bytes.
 enum class CertificateFlag : uint8_t { kNone, kCa, kOcsp };
@@ -149,19 +120,11 @@ class CredentialSnapshot {
 
  private:
   friend class CredentialStore;
-  struct SecretIndexes {
-    SecretIndex ike, eap;
-  };
-  [[nodiscard]] const SecretIndexes& secret_indexes() const;
-
   uint64_t generation_ = 0;
   std::map<KeyId, std::shared_ptr<const PrivateKey>> keys_;
   std::vector<StoredCertificate> certificates_;
   std::vector<CrlPtr> crls_;
-  SecretIndex::List secrets_;
-  // Made when a secret is looked for: while thousands are loaded one by one nobody asks.
-  mutable std::once_flag secrets_indexed_;
-  mutable std::unique_ptr<const SecretIndexes> secret_indexes_;
+  SecretView psks_, eap_secrets_;
   std::vector<Authority> authorities_;
   std::map<std::string, std::shared_ptr<const ByteVector>> ocsp_;
   std::shared_ptr<CertificateCache> cache_;
@@ -211,12 +174,17 @@ class CredentialStore {
   void changed() { snapshot_.reset(); }
   Status add(StoredCertificate certificate);
   Status add(CrlPtr crl);
+  SecretIndex& index_of(const SharedSecret& secret) {
+    return secret.type == SecretType::kIke ? psks_ : eap_secrets_;
+  }
   std::map<KeyId, std::shared_ptr<const PrivateKey>> keys_;
   std::vector<StoredCertificate> certificates_;
   std::vector<CrlPtr> crls_;
-  std::map<std::string, CrlPtr> fetched_crls_;                                       // by URL
-  std::map<std::string, std::shared_ptr<const SharedSecret>, std::less<>> secrets_;  // by id
-  std::vector<std::shared_ptr<const SharedSecret>> secrets_without_id_;
+  std::map<std::string, CrlPtr> fetched_crls_;  // by URL
+  SecretIndex psks_, eap_secrets_;
+  std::map<std::string, SharedSecretPtr, std::less<>> secrets_;  // of both, by id
+  size_t secrets_without_id_ = 0;                                // how many more there are
+  uint64_t next_secret_ = 1;
   std::vector<Authority> authorities_;
   std::map<std::string, std::shared_ptr<const ByteVector>> ocsp_;
   std::shared_ptr<CertificateCache> cache_;

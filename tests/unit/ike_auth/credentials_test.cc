@@ -1,9 +1,11 @@
 #include "controlplane/ike/auth/credentials.h"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <random>
 
 #include "gateway/base/text.h"
@@ -142,6 +144,68 @@ TEST(CredentialStore, psk_is_the_one_that_a_search_of_all_finds) {
       }
     }
   }
+}
+
+TEST(CredentialStore, snapshots_keep_their_secrets_while_others_come_and_go) {
+  const std::vector<const char*> names = {"moon", "sun", "mars", "*.x.org", "a.x.org", "%any"};
+  std::mt19937 random(11);
+  CredentialStore store;
+  std::map<std::string, SharedSecret> loaded;
+  struct State {
+    CredentialSnapshotPtr snapshot;
+    std::vector<SharedSecret> secrets;
+  };
+  std::vector<State> states;
+  for (int round = 0; round < 400; ++round) {
+    const std::string name = std::to_string(random() % 40);
+    if (round % 100 == 99) {
+      store.clear();
+      loaded.clear();
+    } else if (loaded.contains(name) && random() % 2 == 0) {
+      ASSERT_TRUE(store.unload_shared(name).ok());
+      loaded.erase(name);
+    } else {
+      SharedSecret one = secret(name.c_str(), "x", {});
+      if (random() % 4 == 0) one.type = SecretType::kEap;
+      for (size_t owners = random() % 4; owners > 0; --owners) {
+        one.owners.push_back(id(names[random() % names.size()]));
+      }
+      loaded.insert_or_assign(name, one);
+      ASSERT_TRUE(store.load_shared(std::move(one)).ok());
+    }
+    if (random() % 3 != 0) continue;
+    State state{store.snapshot(), {}};
+    for (const auto& [key, each] : loaded) state.secrets.push_back(each);
+    states.push_back(std::move(state));
+  }
+  for (const State& state : states) {
+    for (const char* mine : names) {
+      for (const char* peer : names) {
+        const SharedSecret* const found = state.snapshot->psk(id(mine), id(peer));
+        EXPECT_EQ(found == nullptr ? "none" : found->id,
+                  psk_by_search(state.secrets, id(mine), id(peer)))
+            << mine << ", " << peer;
+      }
+    }
+  }
+}
+
+TEST(CredentialStore, one_more_secret_beside_thousands_copies_none_of_them) {
+  CredentialStore store;
+  const auto load = [&](int number) {
+    const std::string peer = "site" + std::to_string(number);
+    ASSERT_TRUE(store.load_shared(secret(peer.c_str(), "x", {"gw", peer.c_str()})).ok());
+  };
+  constexpr int kThousands = 5000;
+  for (int i = 0; i < kThousands; ++i) load(i);
+  const auto before = store.snapshot();
+  ASSERT_NE(before->psk(id("gw"), id("site7")), nullptr);
+  const size_t heap_bytes = mallinfo2().uordblks;
+  load(kThousands);
+  const auto after = store.snapshot();
+  EXPECT_NE(after->psk(id("gw"), id("site5000")), nullptr);
+  EXPECT_EQ(before->psk(id("gw"), id("site5000"))->id, "site0") << "the old one is as it was";
+  EXPECT_LT(mallinfo2().uordblks - heap_bytes, 5U * kThousands);
 }
 
 TEST(CredentialStore, eap_secret_is_not_a_psk_and_the_other_way_round) {
