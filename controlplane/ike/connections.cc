@@ -70,6 +70,7 @@ Status Engine::Core::load_connection(const Now& now, ConnectionPtr connection) {
     }
   }
   ConnectionEntry& entry = connections_[config.name];
+  if (entry.config != nullptr) unindex_connection(entry);
   const ConnectionPtr previous = std::move(entry.config);
   entry.config = connection;
   if (previous == nullptr) entry.order = next_order_++;
@@ -78,7 +79,7 @@ Status Engine::Core::load_connection(const Now& now, ConnectionPtr connection) {
       if (match.is_name() && resolving_.insert(match.name).second) emit(ResolveName{match.name});
     }
   }
-  index_connections();
+  index_connection(entry);
   start_children(connection, previous.get());
   return {};
 }
@@ -171,8 +172,8 @@ bool Engine::Core::unload_connection(const Now& now, const std::string& name) {
       ++each;
     }
   }
+  unindex_connection(found->second);
   connections_.erase(found);
-  index_connections();
   return true;
 }
 
@@ -186,17 +187,23 @@ std::vector<ConnectionPtr> Engine::Core::connections() const {
   return list;
 }
 
-// A connection of one remote address is found by it; all others are looked at one by one.
-void Engine::Core::index_connections() {
-  by_remote_.clear();
-  wide_.clear();
-  for (const auto& [name, entry] : connections_) {
-    const AddressMatches& list = entry.config->remote_addresses;
-    if (list.empty() || !std::all_of(list.begin(), list.end(), is_single)) {
-      wide_.push_back(name);
-      continue;
-    }
-    for (const AddressMatch& match : list) by_remote_[match.first].push_back(name);
+// A connection of single remote addresses is found by them; all others are looked at one by one.
+void Engine::Core::index_connection(const ConnectionEntry& entry) {
+  const AddressMatches& list = entry.config->remote_addresses;
+  if (list.empty() || !std::all_of(list.begin(), list.end(), is_single)) {
+    wide_.insert(&entry);
+    return;
+  }
+  for (const AddressMatch& match : list) by_remote_[match.first].insert(&entry);
+}
+
+void Engine::Core::unindex_connection(const ConnectionEntry& entry) {
+  wide_.erase(&entry);
+  for (const AddressMatch& match : entry.config->remote_addresses) {
+    const auto found = by_remote_.find(match.first);
+    if (found == by_remote_.end()) continue;
+    found->second.erase(&entry);
+    if (found->second.empty()) by_remote_.erase(found);
   }
 }
 
@@ -230,17 +237,16 @@ std::vector<ConnectionPtr> Engine::Core::candidates_for(const IpAddress& local,
     unsigned remote, local;
   };
   std::vector<Candidate> found;
-  const auto consider = [&](const std::string& name) {
-    const ConnectionEntry& entry = connections_.at(name);
-    const unsigned ours = match_addresses(entry.config->local_addresses, local);
-    const unsigned theirs = match_addresses(entry.config->remote_addresses, remote);
-    if (ours != 0 && theirs != 0) found.push_back({&entry, theirs, ours});
+  const auto consider = [&](const ConnectionEntry* entry) {
+    const unsigned ours = match_addresses(entry->config->local_addresses, local);
+    const unsigned theirs = match_addresses(entry->config->remote_addresses, remote);
+    if (ours != 0 && theirs != 0) found.push_back({entry, theirs, ours});
   };
   const auto exact = by_remote_.find(remote);
   if (exact != by_remote_.end()) {
-    for (const std::string& name : exact->second) consider(name);
+    for (const ConnectionEntry* const entry : exact->second) consider(entry);
   }
-  for (const std::string& name : wide_) consider(name);
+  for (const ConnectionEntry* const entry : wide_) consider(entry);
   std::sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) {
     if (a.remote != b.remote) return a.remote > b.remote;
     if (a.local != b.local) return a.local > b.local;

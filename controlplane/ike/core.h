@@ -439,7 +439,8 @@ class Engine::Core {
   // What start_action = start has made goes with its configuration.
   void stop_children(const std::string& connection, const ChildConfig& child);
   void start_children(const ConnectionPtr& connection, const ConnectionConfig* previous);
-  void index_connections();
+  void index_connection(const ConnectionEntry& entry);
+  void unindex_connection(const ConnectionEntry& entry);
   [[nodiscard]] unsigned match_addresses(const AddressMatches& list,
                                          const IpAddress& address) const;
   [[nodiscard]] std::vector<ConnectionPtr> candidates_for(const IpAddress& local,
@@ -499,6 +500,7 @@ class Engine::Core {
   std::unordered_map<std::string, std::set<uint32_t>> by_identity_;  // -> unique ids
   std::unordered_map<ChildTunnel, Line> lines_;
   std::map<ChildTunnel, Trap> traps_;  // by the tunnel of the trap
+  std::map<std::pair<std::string, std::string>, ChildTunnel> trap_names_;  // connection, child
   uint32_t next_unique_id_ = 1;
   uint32_t next_child_id_ = 1;
   uint32_t next_tunnel_ = 1;
@@ -506,8 +508,9 @@ class Engine::Core {
   uint32_t next_reqid_ = 1;
 
   std::map<std::string, ConnectionEntry> connections_;
-  std::map<IpAddress, std::vector<std::string>> by_remote_;  // connections of one remote address
-  std::vector<std::string> wide_;                            // all others
+  using Entries = std::set<const ConnectionEntry*>;
+  std::map<IpAddress, Entries> by_remote_;  // connections of remote addresses
+  Entries wide_;                            // all others
   uint64_t next_order_ = 1;
   struct ResolvedName {
     std::vector<IpAddress> addresses;

@@ -15,10 +15,12 @@ constexpr Nanoseconds kAcquireNs = 165 * kSecond;
 }  // namespace
 
 Trap* Engine::Core::find_trap(const std::string& connection, const std::string& child) {
+  if (!connection.empty()) {
+    const auto found = trap_names_.find({connection, child});
+    return found == trap_names_.end() ? nullptr : &traps_.at(found->second);
+  }
   for (auto& [tunnel, trap] : traps_) {
-    if (trap.config->name == child && (connection.empty() || trap.connection == connection)) {
-      return &trap;
-    }
+    if (trap.config->name == child) return &trap;
   }
   return nullptr;
 }
@@ -77,6 +79,7 @@ Status Engine::Core::add_trap(const ConnectionPtr& connection, const ChildConfig
   uint32_t priority = priority_of(*child, tunnel_mode ? kTrapPriority : kShuntPriority);
   if (tunnel_mode && child->priority != 0 && priority < UINT32_MAX) ++priority;
   const ChildTunnel id = line.tunnel;
+  trap_names_[{connection->name, child->name}] = id;
   Trap& stored = traps_[id] = std::move(trap);
   add_policies(stored.line, priority, action);
   return {};
@@ -88,6 +91,7 @@ void Engine::Core::remove_trap(const std::string& connection, const std::string&
   remove_policies(trap->line);
   const ChildTunnel tunnel = trap->line.tunnel;
   if (trap->config->mode == ChildMode::kTunnel) emit(RemoveTunnel{tunnel});
+  trap_names_.erase({connection, child});
   traps_.erase(tunnel);
 }
 
