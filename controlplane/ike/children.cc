@@ -107,6 +107,7 @@ Child& Engine::Core::install_child(IkeSa& sa, const ChildPlan& plan, uint32_t in
   Line& line = fresh_line ? make_line(sa, plan, trap) : existing->second;
   const Lifetimes& lifetimes = plan.config->lifetimes;
   sa.children.push_back(std::make_unique<Child>());
+  ++totals_.children;
   Child& child = *sa.children.back();
   child.unique_id = next_child_id_++;
   child.config = plan.config;
@@ -173,6 +174,7 @@ void Engine::Core::remove_child(IkeSa& sa, uint32_t child_id, bool linger, Reaso
     if (each->replaced_by == child_id) each->replaced_by = 0;
   }
   if (linger && !child.unused && options_.child_linger_ns > 0) {
+    if (!child.lingers) --totals_.children;
     child.lingers = true;
     child.state = ChildState::kDeleting;
     child.rekey_at_ns = child.life_at_ns = kNever;
@@ -191,6 +193,7 @@ void Engine::Core::remove_child(IkeSa& sa, uint32_t child_id, bool linger, Reaso
   });
   if (last && !child.lingers) child_updown(sa, child, false, reason);
   emit(RemoveChildSa{tunnel, child.inbound_spi});
+  if (!child.lingers) --totals_.children;
   sa.children.erase(found);
   if (!last) {
     make_last_current(sa, tunnel);

@@ -544,7 +544,7 @@ class Engine::Core {
 
   Counters counters_{};
   std::map<std::string, std::shared_ptr<ConnectionStats>> stats_;
-  EngineTotals totals_;
+  EngineTotals totals_;  // children: of all IKE SAs, neither unused nor lingering
   std::map<std::string, ConnectionError> errors_;  // by connection
   std::deque<Effect> effects_;
   size_t datagrams_waiting_ = 0;

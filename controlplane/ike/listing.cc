@@ -1,6 +1,4 @@
 // What listings and events show.
-#include <algorithm>
-
 #include "controlplane/ike/core.h"
 
 namespace penstock::ike {
@@ -198,12 +196,6 @@ EngineTotals Engine::Core::totals() const {
   totals.ike_sas = by_unique_id_.size();
   totals.half_open = guard_.count();
   totals.compute_jobs = jobs_.size();
-  for (const auto& [id, slot] : by_unique_id_) {
-    const IkeSa& sa = *sas_[slot];
-    totals.children += static_cast<size_t>(
-        std::count_if(sa.children.begin(), sa.children.end(),
-                      [](const auto& child) { return !child->unused && !child->lingers; }));
-  }
   return totals;
 }
 

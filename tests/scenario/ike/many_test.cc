@@ -50,6 +50,37 @@ TEST(Many, connection_beside_thousands_costs_what_the_first_ones_do) {
   EXPECT_TRUE(moon.engine->policies().empty());
 }
 
+TEST(Many, totals_cost_the_same_whatever_is_up) {
+  constexpr int kSas = 300;
+  Pair pair;
+  pair.sun_side.connection.remote.id = Identity();
+  pair.load();
+  for (int i = 0; i < kSas; ++i) {
+    Side side = pair.moon_side;
+    side.connection.name = "net" + std::to_string(i);
+    side.connection.local.id = id_of(side.connection.name);
+    pair.moon.load(side.build());
+  }
+  const auto up = [&](int first, int last) {
+    for (int i = first; i < last; ++i) {
+      pair.moon.initiate("net" + std::to_string(i), "lan");
+      if (i % 16 == 0 || i + 1 == last) pair.world.settle();  // half-open ones have a limit
+    }
+    EXPECT_EQ(pair.sun.engine->totals().children, static_cast<size_t>(last));
+  };
+  const auto cost_s = [&] {
+    const double began = cpu_seconds();
+    size_t sum = 0;
+    for (int i = 0; i < 2000; ++i) sum += pair.sun.engine->totals().children;
+    EXPECT_GT(sum, 0U);
+    return cpu_seconds() - began;
+  };
+  up(0, 1);
+  const double first_s = cost_s();
+  up(1, kSas);
+  EXPECT_LT(cost_s(), 10 * first_s);
+}
+
 TEST(Many, connection_of_a_new_address_is_found_by_that_one_alone) {
   Pair pair;
   pair.up();

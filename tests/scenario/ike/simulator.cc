@@ -356,12 +356,17 @@ std::string Node::log_text() const {
 void Node::check_dataplane() const {
   for (const std::string& each : mistakes) ADD_FAILURE() << name << ": " << each;
   std::set<uint32_t> known;
+  size_t at_least = 0;
   for (const IkeSaInfo& each : sas()) {
     for (const ChildSaInfo& child : each.children) {
+      if (child.state != ChildState::kDeleting) ++at_least;
       EXPECT_EQ(sas_installed.count(child.inbound_spi), 1U) << name << " " << child.name;
       known.insert(child.inbound_spi);
     }
   }
+  // One that lingers is listed, but counted no more.
+  EXPECT_GE(engine->totals().children, at_least) << name;
+  EXPECT_LE(engine->totals().children, known.size()) << name;
   for (const auto& [spi, sa] : sas_installed) {
     EXPECT_EQ(known.count(spi), 1U) << name << ": an SA that the engine does not know";
   }
