@@ -59,31 +59,60 @@ std::shared_ptr<const PrivateKey> CredentialSnapshot::key_by_id(const KeyId& id)
   return found == keys_.end() ? nullptr : found->second;
 }
 
-std::optional<CredentialSnapshot::OwnCertificate> CredentialSnapshot::own_certificate(
-    const Identity& identity, const std::vector<CertificatePtr>& candidates,
-    const std::vector<KeyId>& requested_cas, Nanoseconds wall_time_ns) const {
+std::vector<CertificatePtr> CredentialSnapshot::known() const {
   std::vector<CertificatePtr> known;
+  known.reserve(certificates_.size() + authorities_.size());
   for (const StoredCertificate& stored : certificates_) known.push_back(stored.certificate);
   for (const Authority& authority : authorities_) {
     if (authority.ca) known.push_back(authority.ca);
   }
+  return known;
+}
+
+const CredentialSnapshot::Own& CredentialSnapshot::own() const {
+  std::call_once(own_made_, [this] {
+    const std::vector<CertificatePtr> all = known();
+    for (const CertificatePtr& certificate : all) {
+      auto key = key_for(*certificate);
+      if (!key || certificate->is_ca()) continue;
+      if (!own_.places.try_emplace(certificate->fingerprint(), own_.list.size()).second) continue;
+      own_.list.push_back({certificate, std::move(key), issuers_of(certificate, all)});
+    }
+  });
+  return own_;
+}
+
+std::optional<CredentialSnapshot::OwnCertificate> CredentialSnapshot::own_certificate(
+    const Identity& identity, const std::vector<CertificatePtr>& candidates,
+    const std::vector<KeyId>& requested_cas, Nanoseconds wall_time_ns) const {
   std::optional<OwnCertificate> best;
   // Requested, valid now, fit, how long it is still valid: compared in this order.
   std::tuple<bool, bool, int, Nanoseconds> best_rank;
-  for (const CertificatePtr& certificate : candidates.empty() ? known : candidates) {
-    auto key = key_for(*certificate);
-    const MatchStrength fit = certificate->match(identity);
-    if (!key || certificate->is_ca() || fit == kMatchNone) continue;
-    std::vector<CertificatePtr> path = issuers_of(certificate, known);
-    const bool valid = certificate->not_before_wall_ns() <= wall_time_ns &&
-                       wall_time_ns <= certificate->not_after_wall_ns();
-    const std::tuple rank(leads_to(path, requested_cas), valid, static_cast<int>(fit),
-                          certificate->not_after_wall_ns());
-    if (best && rank <= best_rank) continue;
-    if (!path.empty() && path.back()->is_self_issued()) path.pop_back();  // the peer has its root
-    best = OwnCertificate{certificate, std::move(key), std::move(path)};
+  const auto consider = [&](const OwnCertificate& each) {
+    const Certificate& certificate = *each.certificate;
+    const MatchStrength fit = certificate.match(identity);
+    if (fit == kMatchNone) return;
+    const bool valid = certificate.not_before_wall_ns() <= wall_time_ns &&
+                       wall_time_ns <= certificate.not_after_wall_ns();
+    const std::tuple rank(leads_to(each.chain, requested_cas), valid, static_cast<int>(fit),
+                          certificate.not_after_wall_ns());
+    if (best && rank <= best_rank) return;
+    best = each;
     best_rank = rank;
+  };
+  if (candidates.empty()) {
+    for (const OwnCertificate& each : own().list) consider(each);
   }
+  for (const CertificatePtr& certificate : candidates) {
+    const auto found = own().places.find(certificate->fingerprint());
+    if (found != own().places.end()) {
+      consider(own().list[found->second]);
+    } else if (auto key = key_for(*certificate); key && !certificate->is_ca()) {
+      consider({certificate, std::move(key), issuers_of(certificate, known())});  // unloaded since
+    }
+  }
+  // The peer has its root.
+  if (best && !best->chain.empty() && best->chain.back()->is_self_issued()) best->chain.pop_back();
   return best;
 }
 

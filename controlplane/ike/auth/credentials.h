@@ -124,6 +124,16 @@ class CredentialSnapshot {
   std::map<KeyId, std::shared_ptr<const PrivateKey>> keys_;
   std::vector<StoredCertificate> certificates_;
   std::vector<CrlPtr> crls_;
+  // Certificates with a private key, as loaded; their chains with the roots. Made when one is
+  // asked for: as the credentials change with each that is loaded, nobody may ever ask.
+  struct Own {
+    std::vector<OwnCertificate> list;
+    std::map<std::array<uint8_t, 32>, size_t> places;  // in the list, by fingerprint
+  };
+  [[nodiscard]] const Own& own() const;
+  [[nodiscard]] std::vector<CertificatePtr> known() const;
+  mutable std::once_flag own_made_;
+  mutable Own own_;
   SecretView psks_, eap_secrets_;
   std::vector<Authority> authorities_;
   std::map<std::string, std::shared_ptr<const ByteVector>> ocsp_;

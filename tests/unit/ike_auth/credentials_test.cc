@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <map>
 #include <random>
 
@@ -325,6 +326,51 @@ TEST(OwnCertificate, request_of_the_peer_then_validity_decides) {
                           ->own_certificate(id("gw.x.org"), {}, {ca_a}, kNow)
                           ->certificate->der()),
             from_b.der());
+}
+
+TEST(OwnCertificate, one_that_is_not_loaded_any_more_still_serves_its_connection) {
+  Own own;
+  const Entity entity = own.add(own.middle, "gw.x.org", kNow + kDay);
+  own.store.clear();
+  EXPECT_TRUE(own.store.load_key("any", entity.key().der()).ok());
+  const auto snapshot = own.store.snapshot();
+  EXPECT_FALSE(snapshot->own_certificate(id("gw.x.org"), {}, {}, kNow));
+  const auto chosen = snapshot->own_certificate(id("gw.x.org"), {entity.certificate()}, {}, kNow);
+  ASSERT_TRUE(chosen);
+  EXPECT_TRUE(chosen->chain.empty());
+  // What is loaded now is there for the next one.
+  EXPECT_TRUE(own.store.load_cert("X509", "CA", own.middle.der()).ok());
+  EXPECT_EQ(own.store.snapshot()
+                ->own_certificate(id("gw.x.org"), {entity.certificate()}, {}, kNow)
+                ->chain.size(),
+            1U);
+}
+
+TEST(OwnCertificate, hundreds_of_peers_beside_it_cost_nothing) {
+  Own own;
+  own.add(own.middle, "gw.x.org", kNow + kDay);
+  const auto fastest_s = [&] {
+    const auto snapshot = own.store.snapshot();
+    const Identity gateway = id("gw.x.org");
+    EXPECT_TRUE(snapshot->own_certificate(gateway, {}, {}, kNow));
+    double best_s = 1e9;
+    for (int round = 0; round < 9; ++round) {
+      timespec began{}, ended{};
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &began);
+      for (int i = 0; i < 200; ++i) (void)snapshot->own_certificate(gateway, {}, {}, kNow);
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ended);
+      best_s = std::min(best_s, static_cast<double>(ended.tv_sec - began.tv_sec) +
+                                    static_cast<double>(ended.tv_nsec - began.tv_nsec) * 1e-9);
+    }
+    return best_s;
+  };
+  const double alone_s = fastest_s();
+  for (int i = 0; i < 800; ++i) {
+    test::Request request;
+    request.subject = {{"CN", "site" + std::to_string(i)}};
+    EXPECT_TRUE(own.store.load_cert("X509", "NONE", own.middle.issue(request).der()).ok());
+  }
+  EXPECT_LT(fastest_s(), 4 * alone_s);
 }
 
 TEST(CertificateCache, size_is_bounded_and_entries_are_shared) {
