@@ -11,7 +11,6 @@
 
 #include "bench/load/outer_frame.h"
 #include "controlplane/crypto/x25519.h"
-#include "dataplane/worker/eal.h"
 #include "gateway/base/text.h"
 
 namespace penstock::load {
@@ -26,14 +25,6 @@ std::string other_end(const std::string& device) {
   if (device.starts_with("vhost:")) return "virtio_user:" + device.substr(colon + 1);
   if (device.starts_with("virtio_user:")) return "vhost:" + device.substr(colon + 1);
   return kUnknownDevice;
-}
-
-unsigned gateway_cpu(const Options& options, unsigned cpu) {
-  if (options.gateway_cpu != UINT16_MAX) return options.gateway_cpu;
-  const std::vector<unsigned> usable = usable_cpus();
-  const auto other =
-      std::find_if(usable.begin(), usable.end(), [&](unsigned one) { return one != cpu; });
-  return other == usable.end() ? cpu : *other;
 }
 
 std::string port_section(const char* name, const std::string& device, const IpAddress& address,
@@ -51,28 +42,28 @@ std::string penstock_conf(const Options& options, const Plan& plan, const std::s
   const size_t mtu = options.mtu != 0
                          ? options.mtu
                          : std::max<size_t>(1500, largest + OuterFrames::kMostOverheadBytes - 14);
-  const bool wireguard = plan.protocol() == Protocol::kWireguard;
   const auto device = [](const std::string& given, const std::string& ours) {
     return given.empty() ? other_end(ours) : given;
   };
-  const unsigned worker_cpu = gateway_cpu(options, cpu);
   std::string text =
       "# The gateway of a measurement with penstock-load, which wrote this file.\n"
       "# Keys are made of a word that everybody knows: for a laboratory only.\n";
-  text += "lcores = " + std::to_string(worker_cpu) + "\nidle = poll\n";
+  text += "lcores = " + std::to_string(cpu) + "\nidle = poll\n";
   text += "state_dir = " + folder + "/state\ncontrol_socket = " + folder + "/control.sock\n";
   text += "wireguard_dir = " + folder + "\n\n[dpdk]\nfile_prefix = load-gateway\n";
   text += port_section("outside", device(options.gateway_outside_device, options.outside_device),
                        plan.gateway_outside(), plan.outside().length, mtu);
+  // Else an outside port forwards only what is from or for a tunnel.
+  if (plan.protocol() == Protocol::kClear) text += "forward = plain\n";
   text += port_section("inside", device(options.gateway_inside_device, options.inside_device),
                        plan.gateway_inside(), plan.inside().length, mtu);
   text += "\n[route]\nroute = " + plan.peers().to_string() + " via " +
           plan.outside().address.to_string() + "\nroute = " + plan.hosts().to_string() + " via " +
           plan.inside().address.to_string() + "\n";
-  if (wireguard) {
+  if (plan.protocol() == Protocol::kWireguard) {
     text += "route = " + plan.clients().to_string() +
             " interface load\n\n[wireguard.load]\nfile = " + folder + "/wg.conf\n";
-  } else {
+  } else if (plan.protocol() == Protocol::kEsp) {
     const uint32_t ike_sas = std::max(1024U, 2 * plan.tunnels());
     // Never in clear back out of where it came from.
     text += "route = " + plan.clients().to_string() + " via " + plan.outside().address.to_string() +
@@ -133,7 +124,7 @@ Result<std::vector<WrittenFile>> gateway_files(const Options& options, const Pla
   for (const SizeMix& mix : options.sizes) largest = std::max(largest, mix.largest_bytes());
   if (plan.protocol() == Protocol::kWireguard) {
     files.push_back({"wg.conf", wg_conf(plan, largest)});
-  } else {
+  } else if (plan.protocol() == Protocol::kEsp) {
     files.push_back({"swanctl.conf", swanctl_conf(options, plan)});
   }
   return files;

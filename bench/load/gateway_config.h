@@ -14,7 +14,7 @@ namespace penstock::load {
 struct WrittenFile {
   std::string name, text;
 };
-// `cpu`: of the generator's loop. The private keys in it are as secret as the seed is.
+// `cpu`: of the gateway's worker. The private keys in it are as secret as the seed is.
 Result<std::vector<WrittenFile>> gateway_files(const Options& options, const Plan& plan,
                                                const std::string& folder, unsigned cpu);
 // Makes the folder where it is missing; files are readable by their owner only.

@@ -124,9 +124,10 @@ InnerPackets::Verdict InnerPackets::check(Bytes packet, uint32_t tunnel, bool do
   return same ? Verdict::kGood : Verdict::kCorrupt;
 }
 
-uint32_t InnerPackets::tunnel_of_source(Bytes packet) const {
-  const size_t at = v6_ ? 8 : 12;
-  if (packet.size() < at + (v6_ ? 16 : 4)) return UINT32_MAX;
+uint32_t InnerPackets::tunnel_of_client(Bytes packet, bool down) const {
+  const size_t bytes = v6_ ? 16 : 4;
+  const size_t at = (v6_ ? 8 : 12) + (down ? bytes : 0);
+  if (packet.size() < at + bytes) return UINT32_MAX;
   return plan_.tunnel_of_client(packet.data() + at);
 }
 
@@ -161,8 +162,8 @@ void Verifier::begin(uint32_t trial) {
   foreign_ = 0;
 }
 
-void Verifier::take_clear(Bytes packet, uint64_t now) {
-  take(packet, packets_.tunnel_of_source(packet), false, now);
+void Verifier::take_clear(Bytes packet, bool down, uint64_t now) {
+  take(packet, packets_.tunnel_of_client(packet, down), down, now);
 }
 
 void Verifier::take(Bytes packet, uint32_t tunnel, bool down, uint64_t now) {

@@ -58,10 +58,11 @@ class InnerPackets {
     kWrongTunnel,  // ours, but not of this tunnel, flow or direction
     kCorrupt,      // length, header or pattern differ from what was sent
   };
-  // `tunnel`: where it came from, as the SA (up: as its addresses) says. Fills in `tag` if good.
+  // `tunnel`: where it came from, as the SA (of a clear packet: its client address) says. Fills in
+  // `tag` if good.
   Verdict check(Bytes packet, uint32_t tunnel, bool down, PacketTag& tag) const;
-  // The tunnel that a clear packet's source address belongs to; UINT32_MAX: none.
-  [[nodiscard]] uint32_t tunnel_of_source(Bytes packet) const;
+  // The tunnel that a clear packet's client address (up: its source) belongs to; UINT32_MAX: none.
+  [[nodiscard]] uint32_t tunnel_of_client(Bytes packet, bool down) const;
 
  private:
   struct Header {  // of the inner family, everything but what differs from packet to packet
@@ -127,7 +128,7 @@ class Verifier {
   // A packet as it came out of `tunnel`, at `now` of the time stamp counter.
   void take(Bytes packet, uint32_t tunnel, bool down, uint64_t now);
   // The same for a clear packet, whose addresses name the tunnel.
-  void take_clear(Bytes packet, uint64_t now);
+  void take_clear(Bytes packet, bool down, uint64_t now);
   // The next sequence number of a flow.
   uint64_t next_sequence(uint32_t tunnel, uint32_t flow, bool down) {
     return sent_[place(tunnel, flow, down)]++;

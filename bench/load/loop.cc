@@ -32,7 +32,7 @@ PacketLoop::PacketLoop(const Plan& plan, Ports& ports, Sessions& sessions, Peers
       progress_(progress),
       outer_(plan, sessions),
       verifier_(plan),
-      esp_(plan.protocol() == Protocol::kEsp),
+      protocol_(plan.protocol()),
       tsc_hz_(static_cast<double>(rte_get_tsc_hz())),
       asked_(plan.tunnels()) {}
 
@@ -43,14 +43,16 @@ double PacketLoop::seconds_since(uint64_t tsc) const {
 Status PacketLoop::meet_gateway(double within_s) {
   const uint64_t began = rte_rdtsc();
   while (!ports_.ready(boot_time_ns())) {
-    receive_outside();
-    receive_inside();
+    receive(kOutside);
+    receive(kInside);
     if (seconds_since(began) > within_s) return Error{ports_.missing()};
   }
   outer_.set_macs(ports_.mac(kOutside), ports_.gateway_mac(kOutside));
-  const EthernetHeader link{ports_.gateway_mac(kInside), ports_.mac(kInside),
-                            Be16(plan_.inner_v6() ? kEtherTypeIpv6 : kEtherTypeIpv4)};
-  std::memcpy(down_link_, &link, sizeof link);
+  for (const Side side : {kOutside, kInside}) {
+    const EthernetHeader link{ports_.gateway_mac(side), ports_.mac(side),
+                              Be16(plan_.inner_v6() ? kEtherTypeIpv6 : kEtherTypeIpv4)};
+    std::memcpy(clear_link_[side], &link, sizeof link);
+  }
   return {};
 }
 
@@ -133,8 +135,8 @@ void PacketLoop::show_progress() {
 }
 
 void PacketLoop::turn() {
-  receive_outside();
-  receive_inside();
+  receive(kOutside);
+  receive(kInside);
   const uint64_t tsc = rte_rdtsc();
   if (tsc < next_housekeeping_tsc_) return;
   next_housekeeping_tsc_ = tsc + static_cast<uint64_t>(kHousekeepingS * tsc_hz_);
@@ -145,7 +147,12 @@ void PacketLoop::turn() {
   show_progress();
 }
 
-uint32_t PacketLoop::receive_outside() {
+uint32_t PacketLoop::receive(Side side) {
+  const bool clear = side == kInside || protocol_ == Protocol::kClear;
+  return clear ? receive_clear(side) : receive_sealed();
+}
+
+uint32_t PacketLoop::receive_sealed() {
   rte_mbuf* frames[kReceiveBurst];
   const uint16_t count = ports_.receive(kOutside, frames, kReceiveBurst);
   if (count == 0) return 0;
@@ -171,19 +178,20 @@ void PacketLoop::take_opened(std::span<AeadJob> jobs, uint64_t tsc) {
   if (jobs.empty()) return;
   // All sessions of a plan have one algorithm.
   engines_.of(arrivals_[0].session->algorithm).open(jobs);
+  const bool esp = protocol_ == Protocol::kEsp;
   for (size_t i = 0; i < jobs.size(); ++i) {
     if (!jobs[i].ok) {
       ++not_opened_;
       continue;
     }
-    const Bytes content = OuterFrames::content_of(arrivals_[i], jobs[i], esp_);
+    const Bytes content = OuterFrames::content_of(arrivals_[i], jobs[i], esp);
     if (!content.empty()) verifier_.take(content, arrivals_[i].tunnel, true, tsc);
   }
 }
 
-uint32_t PacketLoop::receive_inside() {
+uint32_t PacketLoop::receive_clear(Side side) {
   rte_mbuf* frames[kReceiveBurst];
-  const uint16_t count = ports_.receive(kInside, frames, kReceiveBurst);
+  const uint16_t count = ports_.receive(side, frames, kReceiveBurst);
   if (count == 0) return 0;
   const uint64_t tsc = rte_rdtsc();
   for (uint16_t i = 0; i < count; ++i) rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
@@ -196,9 +204,9 @@ uint32_t PacketLoop::receive_inside() {
     const Bytes packet = frame.subspan(sizeof *link);
     const bool discovery = packet.size() > 40 && packet[0] >> 4 == 6 && packet[6] == 58;
     if (link->ether_type == packet_type && !discovery) {
-      verifier_.take_clear(packet, tsc);
+      verifier_.take_clear(packet, side == kOutside, tsc);
     } else if (link->ether_type.get() == kEtherTypeArp || discovery) {
-      ports_.on_neighbour_frame(boot_time_ns(), kInside, frame);
+      ports_.on_neighbour_frame(boot_time_ns(), side, frame);
     }
   }
   rte_pktmbuf_free_bulk(frames, count);

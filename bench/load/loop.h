@@ -44,8 +44,9 @@ class PacketLoop {
   };
   void begin(const TrialSpec& spec);
   void turn();
-  uint32_t receive_outside();
-  uint32_t receive_inside();
+  uint32_t receive(Side side);
+  uint32_t receive_sealed();
+  uint32_t receive_clear(Side side);
   void take_opened(std::span<AeadJob> jobs, uint64_t tsc);
   void on_control_frame(const OuterFrames::Arrival& arrival, Side side, Bytes frame);
   void drain(double seconds);
@@ -55,8 +56,8 @@ class PacketLoop {
   // --- loop_send.cc
   void send_due(uint64_t tsc);
   uint16_t due(const Way& way, uint64_t tsc) const;
-  void send_up(Way& way, uint16_t count);
-  void send_down(Way& way, uint16_t count);
+  void send_sealed(Way& way, uint16_t count);
+  void send_clear(Way& way, bool down, uint16_t count);
   void next_flow(Way& way, uint32_t& tunnel, uint32_t& flow);
   uint16_t next_size(Way& way);
   void count_sent(bool down, const uint16_t* sizes, uint16_t sent, uint16_t offered);
@@ -81,7 +82,7 @@ class PacketLoop {
   Progress& progress_;
   OuterFrames outer_;
   Verifier verifier_;
-  const bool esp_;
+  const Protocol protocol_;
   const double tsc_hz_;
 
   // Of one burst, sent or received.
@@ -97,7 +98,7 @@ class PacketLoop {
   uint64_t random_ = 0x2545f4914f6cdd1dULL;
   uint64_t not_opened_ = 0;
   std::vector<Sample> samples_;
-  uint8_t down_link_[14] = {};  // the Ethernet header of packets inside
+  uint8_t clear_link_[2][14] = {};  // by side, the Ethernet header of packets in clear
 
   // Of the tunnels.
   uint32_t under_way_ = 0;       // handshakes without an answer yet

@@ -20,8 +20,11 @@ uint16_t PacketLoop::due(const Way& way, uint64_t tsc) const {
 }
 
 void PacketLoop::send_due(uint64_t tsc) {
-  if (const uint16_t count = due(ways_[0], tsc); count > 0) send_up(ways_[0], count);
-  if (const uint16_t count = due(ways_[1], tsc); count > 0) send_down(ways_[1], count);
+  if (const uint16_t count = due(ways_[0], tsc); count > 0) {
+    protocol_ == Protocol::kClear ? send_clear(ways_[0], false, count)
+                                  : send_sealed(ways_[0], count);
+  }
+  if (const uint16_t count = due(ways_[1], tsc); count > 0) send_clear(ways_[1], true, count);
 }
 
 void PacketLoop::next_flow(Way& way, uint32_t& tunnel, uint32_t& flow) {
@@ -53,7 +56,7 @@ void PacketLoop::count_sent(bool down, const uint16_t* sizes, uint16_t sent, uin
 
 // A peer's packets: made, sealed, sent on the outside port. One of a tunnel that is not up, or
 // whose sequence numbers are used up, is not sent: it counts as refused, and so as lost.
-void PacketLoop::send_up(Way& way, uint16_t count) {
+void PacketLoop::send_sealed(Way& way, uint16_t count) {
   rte_mbuf* frames[kSendBurst];
   if (rte_pktmbuf_alloc_bulk(ports_.pool(), frames, count) != 0) return;
   way.attempted += count;
@@ -94,28 +97,30 @@ void PacketLoop::send_up(Way& way, uint16_t count) {
   count_sent(false, sizes, ready > 0 ? ports_.send(kOutside, frames, ready) : 0, count);
 }
 
-// A host's packets, in clear on the inside port.
-void PacketLoop::send_down(Way& way, uint16_t count) {
+// In clear: a host's packets on the inside port; of peers without a tunnel on the outside port.
+void PacketLoop::send_clear(Way& way, bool down, uint16_t count) {
+  const Side side = down ? kInside : kOutside;
+  const auto& link = clear_link_[side];
   rte_mbuf* frames[kSendBurst];
   if (rte_pktmbuf_alloc_bulk(ports_.pool(), frames, count) != 0) return;
   way.attempted += count;
   uint16_t sizes[kSendBurst];
   PacketTag tag;
   tag.trial = verifier_.trial();
-  tag.down = true;
+  tag.down = down;
   tag.sent_at = rte_rdtsc();
   for (uint16_t i = 0; i < count; ++i) {
     next_flow(way, tag.tunnel, tag.flow);
-    tag.sequence = verifier_.next_sequence(tag.tunnel, tag.flow, true);
+    tag.sequence = verifier_.next_sequence(tag.tunnel, tag.flow, down);
     sizes[i] = next_size(way);
     auto* const frame = rte_pktmbuf_mtod(frames[i], uint8_t*);
-    std::memcpy(frame, down_link_, sizeof down_link_);
-    verifier_.packets().write(frame + sizeof down_link_, sizes[i], tag);
-    const auto bytes = static_cast<uint16_t>(sizeof down_link_ + sizes[i]);
+    std::memcpy(frame, link, sizeof link);
+    verifier_.packets().write(frame + sizeof link, sizes[i], tag);
+    const auto bytes = static_cast<uint16_t>(sizeof link + sizes[i]);
     frames[i]->data_len = bytes;
     frames[i]->pkt_len = bytes;
   }
-  count_sent(true, sizes, ports_.send(kInside, frames, count), count);
+  count_sent(down, sizes, ports_.send(side, frames, count), count);
 }
 
 }  // namespace penstock::load

@@ -119,7 +119,7 @@ void PacketLoop::look_after(uint32_t tunnel, Nanoseconds now_ns) {
   // With few tunnels a round is many looks at each: only as many as make a round count.
   if (now_ns < session.look_at_ns) return;
   session.look_at_ns = now_ns + kKeeperRoundNs;
-  if (!session.sent_lately && !esp_) send_keepalive(tunnel);
+  if (!session.sent_lately && protocol_ == Protocol::kWireguard) send_keepalive(tunnel);
   session.sent_lately = false;
   const Nanoseconds limit_ns = peers_.rekey_after_ns();
   if (limit_ns == kNever || asked_[tunnel] != 0) return;
@@ -167,7 +167,7 @@ void PacketLoop::on_session(const SessionUp& session) {
   if (session.rekeyed) ++rekeys_;
   sessions_.install(session, boot_time_ns());
   // WireGuard's responder may send once it has received under the new keys (paper 6.3).
-  if (!esp_) send_keepalive(session.tunnel);
+  if (protocol_ == Protocol::kWireguard) send_keepalive(session.tunnel);
 }
 
 void PacketLoop::send_datagram(const SendToGateway& datagram) {

@@ -24,7 +24,7 @@ int write_gateway_config(const Options& options) {
   const auto plan = Plan::make(options.plan);
   if (!plan.ok()) return complain(plan.error(), kUsage);
   const std::string& folder = options.write_gateway_config;
-  const auto files = gateway_files(options, *plan, folder, loop_cpu(options));
+  const auto files = gateway_files(options, *plan, folder, gateway_cpu(options));
   if (!files.ok()) return complain(files.error(), kUsage);
   if (const Status written = write_files(*files, folder); !written.ok()) {
     return complain(written.error(), kFailed);
@@ -37,7 +37,8 @@ int write_gateway_config(const Options& options) {
     std::printf("  swanctl --load-all --file %s/swanctl.conf --uri unix://%s/vici.sock\n",
                 folder.c_str(), folder.c_str());
   }
-  std::printf("Then run penstock-load with the same options and search, rate, soak or connect.\n");
+  std::printf("Then run penstock-load with the same options and search, rate%s.\n",
+              options.plan.protocol == Protocol::kClear ? " or soak" : ", soak or connect");
   return kDone;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -121,7 +122,9 @@ class Measurement {
     report_.machine = machine();
     report_.outside = ports.describe(kOutside);
     report_.inside = ports.describe(kInside);
-    report_.cipher = engines.of(SaAlgorithm::kChacha20Poly1305).description();
+    report_.cipher = plan.protocol() == Protocol::kClear
+                         ? "none"
+                         : engines.of(SaAlgorithm::kChacha20Poly1305).description();
   }
 
   Status run();
@@ -279,6 +282,15 @@ unsigned loop_cpu(const Options& options) {
   return usable.empty() ? 0 : usable.back();
 }
 
+unsigned gateway_cpu(const Options& options) {
+  if (options.gateway_cpu != UINT16_MAX) return options.gateway_cpu;
+  const unsigned ours = loop_cpu(options);
+  const std::vector<unsigned> usable = usable_cpus();
+  const auto other =
+      std::find_if(usable.begin(), usable.end(), [&](unsigned one) { return one != ours; });
+  return other == usable.end() ? ours : *other;
+}
+
 Result<bool> measure(const Options& options, const Plan& plan) {
   const unsigned cpu = loop_cpu(options);
   SystemRandom random;
@@ -290,17 +302,24 @@ Result<bool> measure(const Options& options, const Plan& plan) {
   CPU_SET(cpu, &own);
   (void)pthread_setaffinity_np(pthread_self(), sizeof own, &own);
   PENSTOCK_TRY(const AeadEngines engines, AeadEngines::create());
-  const bool wireguard = plan.protocol() == Protocol::kWireguard;
-  const SaAlgorithm algorithm = wireguard ? SaAlgorithm::kChacha20Poly1305 : options.esp_algorithm;
+  const bool esp = plan.protocol() == Protocol::kEsp;
+  const SaAlgorithm algorithm = esp ? options.esp_algorithm : SaAlgorithm::kChacha20Poly1305;
   PENSTOCK_TRY(Sessions sessions, Sessions::create(plan.tunnels(), algorithm));
   // Before the run is given up, so that it can say why.
   const Nanoseconds within_ns = std::min(kAnswerWithinNs, options.wait_s * kSecond * 6 / 10);
   std::unique_ptr<Peers> peers;
-  if (wireguard) {
-    peers = make_wireguard_peers(plan, random, within_ns);
-  } else {
-    const EspWish wish{options.esp_algorithm, options.esp_in_udp};
-    PENSTOCK_TRY(peers, make_ike_peers(plan, wish, random, within_ns));
+  switch (plan.protocol()) {
+    case Protocol::kWireguard:
+      peers = make_wireguard_peers(plan, random, within_ns);
+      break;
+    case Protocol::kEsp: {
+      const EspWish wish{options.esp_algorithm, options.esp_in_udp};
+      PENSTOCK_TRY(peers, make_ike_peers(plan, wish, random, within_ns));
+      break;
+    }
+    case Protocol::kClear:
+      peers = make_clear_peers();
+      break;
   }
   Measurement measurement(options, plan, *ports, sessions, *peers, engines);
   PENSTOCK_CHECK(measurement.run());

@@ -107,4 +107,7 @@ struct EspWish {
 Result<std::unique_ptr<Peers>> make_ike_peers(const Plan& plan, const EspWish& wish,
                                               RandomSource& random, Nanoseconds answer_within_ns);
 
+// In clear: a tunnel is up as soon as it is wanted, without keys.
+std::unique_ptr<Peers> make_clear_peers();
+
 }  // namespace penstock::load

@@ -36,6 +36,7 @@ IpAddress Plan::Pool::at(uint32_t number) const {
 Result<Plan> Plan::make(const PlanOptions& options) {
   Plan plan;
   plan.options_ = options;
+  if (options.protocol == Protocol::kClear) plan.options_.outer_v6 = options.inner_v6;
   PENSTOCK_CHECK(plan.choose_addresses());
   PENSTOCK_CHECK(plan.check_addresses());
   return plan;
@@ -46,11 +47,13 @@ Status Plan::choose_addresses() {
   const Defaults& inner = options_.inner_v6 ? kIpv6Defaults : kIpv4Defaults;
   outside_ = options_.outside.value_or(*InterfaceAddress::parse(outer.outside));
   gateway_outside_ = options_.gateway_outside.value_or(*IpAddress::parse(outer.gateway_outside));
-  peers_.set(options_.peers.value_or(*IpPrefix::parse(outer.peers)));
   inside_ = options_.inside.value_or(*InterfaceAddress::parse(inner.inside));
   gateway_inside_ = options_.gateway_inside.value_or(*IpAddress::parse(inner.gateway_inside));
   clients_.set(options_.clients.value_or(*IpPrefix::parse(inner.clients)));
   hosts_.set(options_.hosts.value_or(*IpPrefix::parse(inner.hosts)));
+  peers_.set(protocol() == Protocol::kClear
+                 ? clients_.prefix
+                 : options_.peers.value_or(*IpPrefix::parse(outer.peers)));
   return {};
 }
 
@@ -76,7 +79,8 @@ Status Plan::check_addresses() const {
     return errorf("%s %s: has no room for %u %s; give a shorter prefix", option,
                   prefix.to_string().c_str(), wanted, what);
   };
-  PENSTOCK_CHECK(fits("--peers", peers_.prefix, outside_.address, tunnels(), "peers"));
+  const char* const peers = protocol() == Protocol::kClear ? "--clients" : "--peers";
+  PENSTOCK_CHECK(fits(peers, peers_.prefix, outside_.address, tunnels(), "peers"));
   PENSTOCK_CHECK(fits("--clients", clients_.prefix, inside_.address, tunnels(), "clients"));
   PENSTOCK_CHECK(fits("--hosts", hosts_.prefix, inside_.address, flows(), "hosts (one per flow)"));
   const auto apart = [](const char* one, const IpPrefix& a, const char* other,
@@ -86,7 +90,7 @@ Status Plan::check_addresses() const {
   };
   PENSTOCK_CHECK(apart("--clients", clients_.prefix, "--hosts", hosts_.prefix));
   PENSTOCK_CHECK(apart("--clients", clients_.prefix, "--inside-address", inside_.network()));
-  return apart("--peers", peers_.prefix, "--outside-address", outside_.network());
+  return apart(peers, peers_.prefix, "--outside-address", outside_.network());
 }
 
 uint32_t Plan::tunnel_of_peer(const IpAddress& address) const {

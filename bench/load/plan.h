@@ -4,6 +4,8 @@
 //
 //   peers ─── next hop ── outside ══ gateway ══ inside ── next hop ─── hosts
 //   (tunnel i: peer address i outside, client address i in the tunnel, talks to a host per flow)
+//
+// In clear there is no tunnel: the clients themselves are outside, and the peers' addresses theirs.
 #pragma once
 
 #include <cstdint>

@@ -34,7 +34,8 @@ std::string with_unit(double value, const char* unit) {
 }  // namespace
 
 std::string_view name_of(Protocol protocol) {
-  return protocol == Protocol::kWireguard ? "wireguard" : "esp";
+  constexpr std::string_view kNames[] = {"wireguard", "esp", "clear"};
+  return kNames[static_cast<size_t>(protocol)];
 }
 std::string_view name_of(Direction direction) {
   return direction == Direction::kUp ? "up" : direction == Direction::kDown ? "down" : "both";

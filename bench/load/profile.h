@@ -12,7 +12,8 @@
 
 namespace penstock::load {
 
-enum class Protocol : uint8_t { kWireguard, kEsp };
+// In clear there is no tunnel: the gateway forwards inner packets between its ports as they are.
+enum class Protocol : uint8_t { kWireguard, kEsp, kClear };
 // Up: peers' packets, sealed on the outside port, clear on the inside port. Down: the other way.
 enum class Direction : uint8_t { kUp, kDown, kBoth };
 enum class Order : uint8_t { kRoundRobin, kRandom };

@@ -126,6 +126,19 @@ check 'IPv6 outside and inside loses nothing at a low rate' \
   figures '[.cases[].trials[] | .loss_ratio == 0 and .wrong == 0 and .down.received > 900] | all'
 stop_gateway
 
+# No tunnel: plain forwarding, by IPv4 and IPv6.
+for inner in 4 6; do
+  clear=(--protocol clear --inner "$inner" --tunnels 8 --flows 2 --size "80,1420,9000")
+  check "a gateway that forwards IPv$inner in clear takes its configuration" start_gateway "${clear[@]}"
+  load rate "${clear[@]}" "${low[@]}" --json "$work/load.json"
+  check "IPv$inner in clear loses nothing at a low rate" \
+    figures '[.cases[].trials[] | .loss_ratio == 0 and .wrong == 0 and .up.received > 900 and
+              .down.received > 900] | length == 3 and all'
+  stop_gateway
+done
+load connect --protocol clear
+check 'a connect storm in clear is refused in words' said 'connect: --protocol clear has no tunnels'
+
 # IKEv2 and ESP.
 esp=(--protocol esp --tunnels 16)
 check 'a gateway of IKEv2 takes its configuration' start_gateway "${esp[@]}"

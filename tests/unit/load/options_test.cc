@@ -45,6 +45,11 @@ TEST(LoadOptions, mistakes_name_the_option_and_what_it_must_be) {
       {{"walk"}, "walk: the mode must be search, rate, soak or connect"},
       {{"rate", "soak"}, "soak: unexpected argument"},
       {{"rate", "--gateway-key", "AAAA"}, "--gateway-key AAAA: must be a public key in base64"},
+      {{"connect", "--protocol", "clear"}, "connect: --protocol clear has no tunnels that come up"},
+      {{"rate", "--protocol", "clear", "--rekey-rate", "9"}, "--rekey-rate: is of tunnels"},
+      {{"rate", "--esp-cipher", "aes256gcm16", "--protocol", "clear"},
+       "--esp-cipher: is of tunnels"},
+      {{"rate", "--protocol", "clear", "--outer", "6"}, "--outer: is of tunnels"},
       {{}, "say what to do: search, rate, soak or connect"},
   };
   for (const auto& one : cases) {

@@ -45,6 +45,21 @@ TEST(Plan, inner_addresses_lie_as_in_a_header) {
   EXPECT_TRUE(equal_bytes(Bytes(up + 4, 4), Bytes(down, 4)));
 }
 
+TEST(Plan, in_clear_the_clients_are_outside) {
+  PlanOptions options;
+  options.protocol = Protocol::kClear;
+  options.inner_v6 = true;
+  auto plan = Plan::make(options);
+  ASSERT_TRUE(plan.ok()) << plan.error().text;
+  EXPECT_TRUE(plan->outer_v6());
+  EXPECT_EQ(plan->peers(), plan->clients());
+  options.inner_v6 = false;
+  options.clients = IpPrefix::parse("192.0.2.0/24");
+  plan = Plan::make(options);
+  ASSERT_FALSE(plan.ok());
+  EXPECT_EQ(plan.error().text, "--clients 192.0.2.0/24 overlaps --outside-address 192.0.2.0/24");
+}
+
 TEST(Plan, keys_follow_from_the_seed_alone) {
   PlanOptions options;
   options.tunnels = 2;

@@ -42,7 +42,7 @@ class VerifierTest : public testing::TestWithParam<bool> {
 TEST_P(VerifierTest, good_packets_count_with_their_latency) {
   for (uint32_t tunnel = 0; tunnel < 8; ++tunnel) {
     for (const uint16_t bytes : {uint16_t{80}, uint16_t{1420}, uint16_t{9000}}) {
-      verifier_.take_clear(packet(tunnel, tunnel % 2, false, bytes), 1500);
+      verifier_.take_clear(packet(tunnel, tunnel % 2, false, bytes), false, 1500);
       ByteVector padded = packet(tunnel, 0, true, bytes);
       padded.resize(padded.size() + 12);  // as a tunnel's padding
       verifier_.take(padded, tunnel, true, 1500);
@@ -55,10 +55,23 @@ TEST_P(VerifierTest, good_packets_count_with_their_latency) {
   EXPECT_EQ(verifier_.latency(true).largest(), 500U);
 }
 
+TEST_P(VerifierTest, clear_packets_of_both_ways_are_told_apart) {
+  verifier_.take_clear(packet(2, 1, false), false, 2000);
+  verifier_.take_clear(packet(2, 1, true), true, 2000);
+  EXPECT_EQ(up().good, 1U);
+  EXPECT_EQ(down().good, 1U);
+  // Sent back out of the port that they came in on.
+  verifier_.take_clear(packet(2, 1, false), true, 2000);
+  verifier_.take_clear(packet(2, 1, true), false, 2000);
+  EXPECT_EQ(up().good, 1U);
+  EXPECT_EQ(down().good, 1U);
+  EXPECT_EQ(up().wrong_tunnel + down().wrong_tunnel, 2U);
+}
+
 TEST_P(VerifierTest, missing_packet_is_lost) {
-  verifier_.take_clear(packet(1), 2000);
+  verifier_.take_clear(packet(1), false, 2000);
   (void)packet(1);
-  verifier_.take_clear(packet(1), 2000);
+  verifier_.take_clear(packet(1), false, 2000);
   EXPECT_EQ(up().good, 2U);
   EXPECT_EQ(up().lost(), 1U);
 }
@@ -77,11 +90,11 @@ TEST_P(VerifierTest, every_changed_byte_is_found) {
     if (at >= ip + 8 + 4 && at < ip + 8 + 8) continue;
     ByteVector changed = sent;
     changed[at] ^= 0x10;
-    verifier_.take_clear(changed, 2000);
+    verifier_.take_clear(changed, false, 2000);
     EXPECT_EQ(up().good, 0U) << "byte " << at;
   }
   EXPECT_GT(up().corrupt, 100U);
-  verifier_.take_clear(sent, 2000);
+  verifier_.take_clear(sent, false, 2000);
   EXPECT_EQ(up().good, 1U);
 }
 
@@ -100,15 +113,15 @@ TEST_P(VerifierTest, payloads_that_changed_places_are_corrupt) {
   const size_t pattern = smallest_inner_bytes(GetParam());
   std::swap_ranges(one.begin() + static_cast<ptrdiff_t>(pattern), one.end(),
                    other.begin() + static_cast<ptrdiff_t>(pattern));
-  verifier_.take_clear(one, 2000);
-  verifier_.take_clear(other, 2000);
+  verifier_.take_clear(one, false, 2000);
+  verifier_.take_clear(other, false, 2000);
   EXPECT_EQ(up().corrupt, 2U);
 }
 
 TEST_P(VerifierTest, duplicates_and_reordering_are_told_apart) {
   std::vector<ByteVector> sent;
   for (int i = 0; i < 100; ++i) sent.push_back(packet(6));
-  for (const size_t i : {0, 2, 1, 2, 3, 99, 98, 10}) verifier_.take_clear(sent[i], 2000);
+  for (const size_t i : {0, 2, 1, 2, 3, 99, 98, 10}) verifier_.take_clear(sent[i], false, 2000);
   EXPECT_EQ(up().good, 6U);
   EXPECT_EQ(up().reordered, 2U);  // 1, 98
   EXPECT_EQ(up().duplicate, 1U);
@@ -118,9 +131,9 @@ TEST_P(VerifierTest, duplicates_and_reordering_are_told_apart) {
 TEST_P(VerifierTest, earlier_trials_and_strangers_do_not_count) {
   const ByteVector old = packet(0);
   verifier_.begin(6);
-  verifier_.take_clear(old, 2000);
-  verifier_.take_clear(ByteVector(100, 0x45), 2000);
-  verifier_.take_clear(ByteVector(3), 2000);
+  verifier_.take_clear(old, false, 2000);
+  verifier_.take_clear(ByteVector(100, 0x45), false, 2000);
+  verifier_.take_clear(ByteVector(3), false, 2000);
   EXPECT_EQ(up().good + up().corrupt + up().wrong_tunnel, 0U);
   EXPECT_EQ(verifier_.foreign(), 2U);
 }
