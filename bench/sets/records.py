@@ -57,5 +57,5 @@ def keeping(name, wanted, repetitions):
     load, cpus = os.getloadavg()[1], len(os.sched_getaffinity(0))
     with open(os.path.join(FOLDER, f"{name}.txt"), "w") as file:
         file.write(f"bench/run {name}: {today()}, commit {commit('bench', 'dataplane', 'controlplane')}"
-                   f"\n{machine()}, {cpus} CPUs, Linux {".".join(platform.release().split(".")[:2])}, load {load:.1f}, "
+                   f"\n{machine()}, {cpus} CPUs, Linux {'.'.join(platform.release().split('.')[:2])}, load {load:.1f}, "
                    f"{repetitions} repetitions\n\n{both.kept.getvalue()}")
