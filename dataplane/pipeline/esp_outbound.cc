@@ -51,7 +51,7 @@ bool wants_dont_fragment(const Packet& packet) {
 
 void Pipeline::esp_outbound() {
   if (esp_outbound_.empty()) return;
-  // 1. Which tunnel? Fetch its line.
+  // 1. Which tunnel? Its line is fetched where it is found.
   size_t count = 0;
   for (Packet* packet : esp_outbound_) {
     if (packet->tunnel == UINT32_MAX && !choose_esp_tunnel(*packet)) continue;
@@ -183,6 +183,7 @@ void Pipeline::receive_into_tunnel(Packet& packet) {
   packet.port = meta.port;
   packet.interface = meta.interface;
   packet.tunnel = meta.tunnel;
+  __builtin_prefetch(&tunnels_.tunnel(meta.tunnel));
   into_tunnel(packet);
 }
 

@@ -50,6 +50,8 @@ class EspReplay {
   // Fetches what commit() will write. Inline by force: of a function that only fetches, gcc 12
   // finds that it has no effect, and leaves calls out.
   [[gnu::always_inline]] void prefetch(uint64_t sequence, uint32_t window_packets) const {
+    if (window_packets == 0) [[unlikely]]  // then there is no word
+      return;
     __builtin_prefetch(&words_[word_of(sequence, window_packets)], 1);
   }
 
