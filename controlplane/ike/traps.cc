@@ -91,7 +91,7 @@ void Engine::Core::remove_trap(const std::string& connection, const std::string&
   remove_policies(trap->line);
   const ChildTunnel tunnel = trap->line.tunnel;
   if (trap->config->mode == ChildMode::kTunnel) emit(RemoveTunnel{tunnel});
-  trap_names_.erase({connection, child});
+  trap_names_.erase({trap->connection, trap->config->name});
   traps_.erase(tunnel);
 }
 
