@@ -18,12 +18,12 @@ def machine():
 
 
 def commit(*of_paths):
-    """The last commit, and whether what lies under these paths differs from it."""
+    """The last commit, and whether what lies under these paths, records apart, differs from it."""
     def git(*arguments):
         return subprocess.run(["git", "-C", TOP, *arguments], capture_output=True,
                               text=True).stdout.strip()
     return (git("rev-parse", "--short", "HEAD") +
-            (" and changes" if git("status", "--porcelain", *of_paths) else ""))
+            (" and changes" if git("status", "--porcelain", *of_paths, ":!bench/records") else ""))
 
 
 def today():
