@@ -60,7 +60,7 @@ void trie_lookup(benchmark::State& state) {
         uint32_t values[kBurst];
         for (size_t at = first; at < first + kSlice; at += kBurst) {
           if constexpr (kBatch) {
-            trie.lookup_batch(pointers.data() + at, kBurst, values);
+            trie.reader().lookup_batch(pointers.data() + at, kBurst, values);
           } else {
             for (size_t i = 0; i < kBurst; ++i) values[i] = trie.lookup(pointers[at + i]);
           }

@@ -217,7 +217,7 @@ void Pipeline::clamp_to_path(const Packet& packet, uint32_t tunnel) {
   const uint32_t slot = hot.current_outbound.load(std::memory_order_acquire);
   if (slot == kNoSlot) return;
   const OuterPath path = outer_path<TunnelProtocol::kEsp>(hot);
-  clamp_mss(packet, esp_inner_mtu(path.room, esp_shape_of(tunnels_.outbound(slot).algorithm)));
+  clamp_mss(packet, esp_inner_mtu(path.room(), esp_shape_of(tunnels_.outbound(slot).algorithm)));
 }
 
 }  // namespace penstock

@@ -31,7 +31,7 @@ inline void write_trailer(uint8_t* at, uint32_t padding, uint8_t next_header) {
     at[padding] = static_cast<uint8_t>(padding);
     at[padding + 1] = next_header;
   } else {
-    constexpr uint32_t kPaddingAndLength[4] = {0, 0x0101, 0x020201, 0x03030201};
+    static constexpr uint32_t kPaddingAndLength[4] = {0, 0x0101, 0x020201, 0x03030201};
     store_unaligned(at, kPaddingAndLength[padding] | uint64_t{next_header} << (8 * padding + 8));
   }
 }
@@ -233,13 +233,13 @@ PENSTOCK_HOT bool Pipeline::prepare_esp(size_t at, AeadJob& job, uint8_t* aad) {
   const OuterPath path = outer_path<TunnelProtocol::kEsp>(hot);
   uint32_t content = length;
   if (length < sa.esp.pad_to_bytes) [[unlikely]]
-    content = content_with_padding(packet, sa, esp_inner_mtu(path.room, kShape));
+    content = content_with_padding(packet, sa, esp_inner_mtu(path.room(), kShape));
   const uint32_t plain_bytes = (content + sizeof(EspTrailer) + kAlignMask) & ~kAlignMask;
   const auto message_bytes =
       static_cast<uint32_t>(sizeof(EspHeader) + kShape.iv_bytes + plain_bytes + kEspTagBytes);
-  if (message_bytes > path.room) [[unlikely]]
-    return leave_before_outer(packet, path, esp_inner_mtu(path.room, kShape)), false;
-  esp_hops_[at] = &fib_.next_hop(path.next_hop);
+  if (message_bytes > path.room()) [[unlikely]]
+    return leave_before_outer(packet, path, esp_inner_mtu(path.room(), kShape)), false;
+  esp_hops_[at] = &fib_.next_hop(path.next_hop());
   if (!has_outer_room(packet, sizeof(EspHeader) + kEspMaximumIvBytes,
                       content - length + kBehindBytes)) [[unlikely]]
     return drop(packet.mbuf, DropReason::kNoRoom), false;
@@ -265,7 +265,7 @@ PENSTOCK_HOT bool Pipeline::prepare_esp(size_t at, AeadJob& job, uint8_t* aad) {
 
   const bool tcp = (family == 4 ? ip[9] : ip[6]) == kProtocolTcp;
   if (tcp && length > 0 && may_be_syn(packet)) [[unlikely]]
-    clamp_mss(packet, esp_inner_mtu(path.room, kShape));
+    clamp_mss(packet, esp_inner_mtu(path.room(), kShape));
   if (content > length) [[unlikely]]
     std::memset(ip + length, 0, content - length);
   // A dummy packet (RFC 4303 2.6) has nothing in front of padding and trailer.

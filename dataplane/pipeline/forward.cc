@@ -154,33 +154,30 @@ PENSTOCK_HOT void Pipeline::look_up_policies(const PolicyTable& policies, const 
   }
 }
 
-// What the policies say about a packet whose source is on the sender's side. Sets `saw_flow` where
-// its protocol or ports were looked at.
+// What the policies say about a packet whose source is on the sender's side.
 template <uint8_t kFamily>
 PENSTOCK_HOT PolicyMatch Pipeline::find_policy(const PolicyTable& policies,
                                                const PolicyStart& start, const Packet& packet,
-                                               PolicySender sender, bool& saw_flow) {
+                                               PolicySender sender) {
   const uint8_t* from = packet.ip + Ip<kFamily>::kSource;
   const uint8_t* to = packet.ip + Ip<kFamily>::kDestination;
   const bool local = sender == PolicySender::kLocal;
-  const auto flow_of = [&packet, &saw_flow] {
-    saw_flow = true;
-    return Ip<kFamily>::flow(packet);
-  };
+  const auto flow_of = [&packet] { return Ip<kFamily>::flow(packet); };
   return policies.find<Ip<kFamily>::kAddressBytes>(start, local ? from : to, local ? to : from,
                                                    flow_of, sender);
 }
 
 // The inbound check of clear packets (RFC 4301 5.2, step 3b): what a policy protects has to come
-// out of its tunnel.
+// out of its tunnel. `by_flow` as in PolicyMatch.
 template <uint8_t kFamily>
 PENSTOCK_HOT bool Pipeline::inbound_policy_allows(const PolicyTable& policies,
                                                   const PolicyStart& start, const Packet& packet,
-                                                  bool& saw_flow) {
+                                                  bool& by_flow) {
   if (start.neither()) [[likely]]
     return true;
-  const PolicyDecision decision =
-      find_policy<kFamily>(policies, start, packet, PolicySender::kRemote, saw_flow).decision;
+  const PolicyMatch match = find_policy<kFamily>(policies, start, packet, PolicySender::kRemote);
+  by_flow = match.by_flow != 0;
+  const PolicyDecision decision = match.decision;
   if (decision <= PolicyDecision::kBypass) [[likely]]
     return true;
   const bool from_inside = tables_.ports[packet.port].role == PortRole::kInside;
@@ -204,12 +201,10 @@ PENSTOCK_HOT bool Pipeline::take_policy(const PolicyTable& policies, const Polic
     decision = train.decision;
     tunnel = train.tunnel;
   } else if (!start.neither()) {
-    bool saw_flow = false;
-    const PolicyMatch match =
-        find_policy<kFamily>(policies, start, packet, PolicySender::kLocal, saw_flow);
+    const PolicyMatch match = find_policy<kFamily>(policies, start, packet, PolicySender::kLocal);
     train.decision = decision = match.decision;
     train.tunnel = tunnel = match.tunnel;
-    train.matched = !saw_flow;
+    train.matched = match.by_flow == 0;
     if (tunnel != UINT32_MAX) __builtin_prefetch(&tunnels_.tunnel(tunnel));
   }
   if (decision <= PolicyDecision::kBypass) {
@@ -270,13 +265,13 @@ PENSTOCK_HOT void Pipeline::forward_one(Packet& packet, const Lookup& found,
       return drop(packet.mbuf, Ip<kFamily>::group(destination) ? DropReason::kIpBroadcast
                                                                : DropReason::kIpMartianDestination);
     }
-    bool saw_flow = false;
+    bool by_flow = false;
     if constexpr (kPolicies) {
       if (packet.origin == Origin::kPort &&
-          !inbound_policy_allows<kFamily>(*policies, starts.in, packet, saw_flow))
+          !inbound_policy_allows<kFamily>(*policies, starts.in, packet, by_flow))
         return;
     }
-    train.checked = !saw_flow;
+    train.checked = !by_flow;
   }
   const NextHopEntry& next_hop = fib_.next_hop(found.there);
   if constexpr (kPolicies) {

@@ -220,8 +220,7 @@ class Pipeline {
                                      SameAddresses same, PolicyLookup* found) const;
   template <uint8_t kFamily>
   PENSTOCK_HOT static PolicyMatch find_policy(const PolicyTable& policies, const PolicyStart& start,
-                                              const Packet& packet, PolicySender sender,
-                                              bool& saw_flow);
+                                              const Packet& packet, PolicySender sender);
   template <uint8_t kFamily>
   void look_up_many_policies(const PolicyTable& policies, Vector<Packet>& packets,
                              const Lookup* lookups, PolicyLookup* found) const;
@@ -230,7 +229,7 @@ class Pipeline {
                                 const PolicyTable* policies, Train& train);
   template <uint8_t kFamily>
   PENSTOCK_HOT bool inbound_policy_allows(const PolicyTable& policies, const PolicyStart& start,
-                                          const Packet& packet, bool& saw_flow);
+                                          const Packet& packet, bool& by_flow);
   template <uint8_t kFamily>
   PENSTOCK_HOT bool take_policy(const PolicyTable& policies, const PolicyStart& start,
                                 Packet& packet, const NextHopEntry& next_hop, Train& train);

@@ -31,22 +31,21 @@ OuterPath Pipeline::find_outer_path(TunnelHot& hot, uint32_t version) {
     std::atomic_thread_fence(std::memory_order_acquire);
   } while ((before & 1) != 0 || hot.version.load(std::memory_order_relaxed) != before);
   const auto* bytes = reinterpret_cast<const uint8_t*>(header);
-  OuterPath path;
-  if (bytes[0] == 0) return path;  // no endpoint
+  if (bytes[0] == 0) return {};  // no endpoint
   const bool v4 = bytes[0] >> 4 == 4;
   const uint32_t index = v4 ? fib_.lookup_v4(bytes + 16) : fib_.lookup_v6(bytes + 24);
   const NextHopEntry& next_hop = fib_.next_hop(index);
-  path.next_hop = static_cast<uint16_t>(index);
   size_t overhead = v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
   if ((v4 ? bytes[9] : bytes[6]) == kProtocolUdp) overhead += sizeof(UdpHeader);
   if constexpr (kProtocol == TunnelProtocol::kWireguard) overhead += kWireguardDataOverheadBytes;
   const uint16_t mtu = next_hop.mtu.load(std::memory_order_relaxed);
-  if (next_hop.is_port() && mtu > overhead) path.room = static_cast<uint16_t>(mtu - overhead);
+  const bool fits = next_hop.is_port() && mtu > overhead;
+  const OuterPath path(index, fits ? static_cast<uint32_t>(mtu - overhead) : 0);
   // Only if the header is still the one looked up: set_header() clears this after writing.
   if (hot.version.load(std::memory_order_acquire) == before) {
     // Once more behind the store: the header may have changed just before it, and the clearing
     // with it. Acquire: whoever reads that clearing sees the new version.
-    uint64_t stored = uint64_t{version} << 32 | path.pack();
+    uint64_t stored = uint64_t{version} << 32 | path.word();
     hot.cached_path.exchange(stored, std::memory_order_acq_rel);
     if (hot.version.load(std::memory_order_relaxed) != before) {
       hot.cached_path.compare_exchange_strong(stored, 0, std::memory_order_relaxed);
@@ -67,7 +66,7 @@ void Pipeline::leave_before_outer(const Packet& packet, const OuterPath& path, u
     return too_big(packet, inner_mtu, false, esp);
   }
   using Kind = NextHopEntry::Kind;
-  const Kind kind = fib_.next_hop(path.next_hop).kind;
+  const Kind kind = fib_.next_hop(path.next_hop()).kind;
   const bool endpoint_known =
       tunnels_.tunnel(packet.tunnel).header[0].load(std::memory_order_relaxed) != 0;
   drop(packet.mbuf, !endpoint_known            ? DropReason::kTunnelNoEndpoint

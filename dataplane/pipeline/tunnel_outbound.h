@@ -60,7 +60,7 @@ PENSTOCK_HOT OuterPath Pipeline::outer_path(TunnelHot& hot) {
   const uint32_t version = fib_.version();
   const uint64_t cached = hot.cached_path.load(std::memory_order_relaxed);
   if (cached >> 32 == version) [[likely]]
-    return OuterPath::unpack(static_cast<uint32_t>(cached));
+    return OuterPath(static_cast<uint32_t>(cached));
   return find_outer_path<kProtocol>(hot, version);
 }
 

@@ -129,9 +129,9 @@ PENSTOCK_HOT bool Pipeline::prepare_outbound(size_t at, AeadJob& job) {
   if (now_ns_ >= sa.expires_at_ns) [[unlikely]]
     return wait_for_session(packet), false;
   const OuterPath path = outer_path<TunnelProtocol::kWireguard>(hot);
-  if (packet.length > path.room || path.room == 0) [[unlikely]]
-    return leave_before_outer(packet, path, path.room), false;
-  outbound_hops_[at] = &fib_.next_hop(path.next_hop);
+  if (packet.length > path.room() || path.room() == 0) [[unlikely]]
+    return leave_before_outer(packet, path, path.room()), false;
+  outbound_hops_[at] = &fib_.next_hop(path.next_hop());
   const InterfaceRuntime& interface = tables_.interfaces[packet.interface];
   if (!has_outer_room(packet, sizeof(WireguardDataHeader),
                       kWireguardPaddingBytes + kWireguardTagBytes)) [[unlikely]]
@@ -142,7 +142,7 @@ PENSTOCK_HOT bool Pipeline::prepare_outbound(size_t at, AeadJob& job) {
 
   // Padded to 16 (paper 5.4.6), but not beyond the MTU, as every implementation does.
   const uint16_t mtu = interface.mtu.load(std::memory_order_relaxed);
-  const uint16_t most = packet.length <= mtu && mtu < path.room ? mtu : path.room;
+  const uint16_t most = packet.length <= mtu && mtu < path.room() ? mtu : path.room();
   const auto padded = std::min(static_cast<uint16_t>((packet.length + 15) & ~15), most);
   std::memset(packet.ip + packet.length, 0, 16);  // in the tail room, where the tag goes too
   uint8_t* message = packet.ip - sizeof(WireguardDataHeader);

@@ -20,6 +20,7 @@ Result<std::unique_ptr<PolicyIndex<kBytes>>> PolicyIndex<kBytes>::create(size_t 
   auto index = std::unique_ptr<PolicyIndex>(new PolicyIndex());
   PENSTOCK_TRY(index->trie_,
                PrefixTrie<kBytes>::create((max_prefixes + 64) * kTrieBytesPerPrefix, defer));
+  index->reader_ = index->trie_->reader();
   // Reserved, and taken from the system page by page.
   void* memory = mmap(nullptr, (max_prefixes + 1) * sizeof(Node), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

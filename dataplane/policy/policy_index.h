@@ -45,8 +45,13 @@ struct PolicyMatch {
   PolicyId id;
   uint32_t tunnel = UINT32_MAX;  // with kProtect
   PolicyDecision decision = PolicyDecision::kNone;
+  // Protocol or ports were looked at, of the policy that matches or of one before it: another
+  // packet with these addresses may find another one.
+  uint32_t by_flow = 0;
   [[nodiscard]] bool found() const { return decision != PolicyDecision::kNone; }
-  friend bool operator==(const PolicyMatch&, const PolicyMatch&) = default;
+  friend bool operator==(const PolicyMatch& a, const PolicyMatch& b) {
+    return a.id == b.id && a.tunnel == b.tunnel && a.decision == b.decision;
+  }
 };
 
 constexpr PolicyDecision decision_of(PolicyAction action) {
@@ -213,15 +218,20 @@ class PolicyIndex {
   // --- workers ----------------------------------------------------------------------------------
   // The node of the longest prefix around the address, 0: none.
   [[nodiscard]] uint32_t start(const uint8_t* address) const {
-    const uint32_t node = trie_->lookup(address);
+    const uint32_t node = reader_.lookup(address);
     return node != 0 ? node : everything_.load(std::memory_order_acquire);
   }
-  // These two inline by force: of a function that only fetches, gcc 12 finds that it has no effect.
+  // Inline by force: of a function that only fetches, gcc 12 finds that it has no effect.
   [[gnu::always_inline]] void prefetch(uint32_t node) const { __builtin_prefetch(&nodes_[node]); }
+  [[gnu::always_inline]] uint32_t start_and_prefetch(const uint8_t* address) const {
+    const uint32_t node = start(address);
+    prefetch(node);
+    return node;
+  }
   // start() and prefetch() of many, whose memory accesses overlap. Requires count <= kMaxBatch of
-  // the trie.
+  // the reader.
   void start_many(const uint8_t* const* addresses, size_t count, uint32_t* nodes) const {
-    trie_->lookup_batch(addresses, count, nodes);
+    reader_.lookup_batch(addresses, count, nodes);
     const uint32_t everything = everything_.load(std::memory_order_acquire);
     for (size_t i = 0; i < count; ++i) {
       if (nodes[i] == 0) nodes[i] = everything;
@@ -230,6 +240,19 @@ class PolicyIndex {
   }
 
   // `other` is the packet's address that is not indexed here.
+  //
+  // What search() would find, where that is plain at once: no prefix lies around this one, and its
+  // first policy matches by addresses alone. Else null.
+  [[nodiscard]] const Entry* only_match(uint32_t node, policy_detail::Value<kBytes> other) const {
+    const Entry* first = nodes_[node].first.load(std::memory_order_acquire);
+    const uint32_t around = nodes_[node].parent.load(std::memory_order_acquire) |
+                            everything_.load(std::memory_order_acquire);
+    if (first == nullptr || around != 0 || !first->by_address_alone || other < first->other_first ||
+        other > first->other_last) {
+      return nullptr;
+    }
+    return first;
+  }
   template <class FlowOf>
   void search(uint32_t node, policy_detail::Value<kBytes> other, const FlowOf& flow_of,
               PolicySender sender, Best& best) const {
@@ -296,6 +319,7 @@ class PolicyIndex {
   static void insert_into(Node& node, Entry* entry);
   void free_entries(const Node& node);
 
+  TrieReader<kBytes> reader_;  // of trie_
   std::unique_ptr<PrefixTrie<kBytes>> trie_;
   // The node of the prefix of length 0, around all others. Not in the trie and nobody's parent, so
   // that a trap for everything comes and goes at once, however many hosts there are.

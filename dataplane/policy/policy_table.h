@@ -78,11 +78,13 @@ class PolicyTable {
   }
   template <size_t kBytes>
   [[nodiscard]] uint32_t start_by_remote(const uint8_t* remote) const {
-    return start_in<kBytes>(sides<kBytes>().by_remote, remote);
+    const auto* index = sides<kBytes>().by_remote.load(std::memory_order_acquire);
+    return index != nullptr ? index->start_and_prefetch(remote) : 0;
   }
   template <size_t kBytes>
   [[nodiscard]] uint32_t start_by_local(const uint8_t* local) const {
-    return start_in<kBytes>(sides<kBytes>().by_local, local);
+    const auto* index = sides<kBytes>().by_local.load(std::memory_order_acquire);
+    return index != nullptr ? walk_local(*index, local) : 0;
   }
   // start() of up to 64 packets, whose memory accesses overlap.
   template <size_t kBytes>
@@ -122,14 +124,17 @@ class PolicyTable {
       return v6_;
     }
   }
+  // Most tables have nothing under local prefixes: apart from what finds that out.
   template <size_t kBytes>
-  static uint32_t start_in(const std::atomic<PolicyIndex<kBytes>*>& place, const uint8_t* address) {
-    const PolicyIndex<kBytes>* index = place.load(std::memory_order_acquire);
-    if (index == nullptr) return 0;
-    const uint32_t node = index->start(address);
-    index->prefetch(node);
-    return node;
+  [[gnu::noinline]] static uint32_t walk_local(const PolicyIndex<kBytes>& index,
+                                               const uint8_t* local) {
+    return index.start_and_prefetch(local);
   }
+  // find() at its full length; apart, to keep it out of the registers of what calls find().
+  template <size_t kBytes, class FlowOf>
+  [[gnu::noinline]] PolicyMatch search(const PolicyStart& begin, const uint8_t* local,
+                                       const uint8_t* remote, const FlowOf& flow_of,
+                                       PolicySender sender) const;
   template <size_t kBytes>
   Status add_to(Sides<kBytes>& sides, PolicyId id, const Policy& policy);
   template <size_t kBytes>
@@ -148,7 +153,7 @@ class PolicyTable {
 template <size_t kBytes>
 inline void PolicyTable::start_many(const uint8_t* const* local, const uint8_t* const* remote,
                                     size_t count, PolicyStart* found) const {
-  uint32_t nodes[PrefixTrie<kBytes>::kMaxBatch];
+  uint32_t nodes[TrieReader<kBytes>::kMaxBatch];
   for (size_t i = 0; i < count; ++i) found[i] = {0, 0};
   const Sides<kBytes>& of_family = sides<kBytes>();
   if (const auto* index = of_family.by_remote.load(std::memory_order_acquire); index != nullptr) {
@@ -175,17 +180,37 @@ template <size_t kBytes, class FlowOf>
 inline PolicyMatch PolicyTable::find(const PolicyStart& begin, const uint8_t* local,
                                      const uint8_t* remote, const FlowOf& flow_of,
                                      PolicySender sender) const {
+  if (begin.by_remote != 0 && begin.by_local == 0) [[likely]] {
+    const auto* index = sides<kBytes>().by_remote.load(std::memory_order_acquire);
+    const auto* only = index->only_match(begin.by_remote, policy_detail::value_of<kBytes>(local));
+    if (only != nullptr) [[likely]]
+      return {only->id, only->tunnel, only->decision};
+  }
+  return search<kBytes>(begin, local, remote, flow_of, sender);
+}
+
+template <size_t kBytes, class FlowOf>
+PolicyMatch PolicyTable::search(const PolicyStart& begin, const uint8_t* local,
+                                const uint8_t* remote, const FlowOf& flow_of,
+                                PolicySender sender) const {
   using policy_detail::value_of;
+  uint32_t by_flow = 0;
+  const auto watched_flow_of = [&] {
+    by_flow = 1;
+    return flow_of();
+  };
   policy_detail::Best<kBytes> best;
   if (begin.by_remote != 0) {
     const auto* index = sides<kBytes>().by_remote.load(std::memory_order_acquire);
-    index->search(begin.by_remote, value_of<kBytes>(local), flow_of, sender, best);
+    index->search(begin.by_remote, value_of<kBytes>(local), watched_flow_of, sender, best);
   }
-  if (begin.by_local != 0) [[unlikely]] {
+  if (begin.by_local != 0) {
     const auto* index = sides<kBytes>().by_local.load(std::memory_order_acquire);
-    index->search(begin.by_local, value_of<kBytes>(remote), flow_of, sender, best);
+    index->search(begin.by_local, value_of<kBytes>(remote), watched_flow_of, sender, best);
   }
-  return best.result();
+  PolicyMatch match = best.result();
+  match.by_flow = by_flow;
+  return match;
 }
 
 }  // namespace penstock

@@ -44,6 +44,8 @@ Result<std::unique_ptr<Fib>> Fib::create(std::vector<FibPort> ports, size_t capa
   if (ports.size() > kMaxPorts) return errorf("more than %zu ports", kMaxPorts);
   std::unique_ptr<Fib> fib(new Fib);
   PENSTOCK_TRY(fib->trie_, IpPrefixTrie::create(capacity_bytes, defer));
+  fib->read_v4_ = fib->trie_->v4().reader();
+  fib->read_v6_ = fib->trie_->v6().reader();
   fib->defer_ = std::move(defer);
   fib->ports_ = std::move(ports);
   fib->next_hops_ = std::make_unique<NextHopEntry[]>(kMaxNextHops);

@@ -71,10 +71,10 @@ class Fib {
 
   // --- workers ----------------------------------------------------------------------------------
   [[nodiscard]] uint32_t lookup_v4(const uint8_t* address) const {
-    return trie_->lookup_v4(address);
+    return read_v4_.lookup(address);
   }
   [[nodiscard]] uint32_t lookup_v6(const uint8_t* address) const {
-    return trie_->lookup_v6(address);
+    return read_v6_.lookup(address);
   }
   // Never fails: kNoNextHop is an entry of kind kNone.
   [[nodiscard]] const NextHopEntry& next_hop(uint32_t index) const { return next_hops_[index]; }
@@ -130,6 +130,8 @@ class Fib {
   void refresh_own_addresses();
   void changed() { version_.fetch_add(1, std::memory_order_release); }
 
+  TrieReader<4> read_v4_;
+  TrieReader<16> read_v6_;
   std::unique_ptr<IpPrefixTrie> trie_;
   std::unique_ptr<NextHopEntry[]> next_hops_;
   std::atomic<uint32_t> version_{1};

@@ -23,7 +23,7 @@ auto PrefixTrie<kBytes>::create(size_t capacity_bytes, TrieDefer defer)
 
 template <size_t kBytes>
 PrefixTrie<kBytes>::PrefixTrie(std::unique_ptr<Control> control, const uint8_t* base)
-    : base_(base), control_(std::move(control)) {}
+    : reader_(base), control_(std::move(control)) {}
 
 template <size_t kBytes>
 PrefixTrie<kBytes>::~PrefixTrie() = default;

@@ -40,14 +40,23 @@ inline constexpr size_t kMaxOuterHeader = 48;  // IPv6 and UDP
 // The interface of ESP tunnels that have none: that of the policies asked before the routes.
 inline constexpr InterfaceId kPolicyInterface{64};
 
-// Where tunnel packets leave, in a word.
-struct OuterPath {
-  uint32_t next_hop = 0;  // index in the Fib, 16 bits
+// Where tunnel packets leave, in a word: taken apart where it is needed, as two fields it would go
+// through memory.
+class OuterPath {
+ public:
+  OuterPath() = default;
+  explicit OuterPath(uint32_t word) : word_(word) {}
+  // 16 bits each.
+  OuterPath(uint32_t next_hop, uint32_t room) : word_(room << 16 | next_hop) {}
+
+  [[nodiscard]] uint32_t next_hop() const { return word_ & 0xffff; }  // index in the Fib
   // WireGuard: the largest inner packet that fits. ESP, whose overhead depends on the SA: the
   // largest ESP packet. 0: no way out.
-  uint32_t room = 0;  // 16 bits
-  [[nodiscard]] uint32_t pack() const { return room << 16 | next_hop; }
-  static OuterPath unpack(uint32_t word) { return {word & 0xffff, word >> 16}; }
+  [[nodiscard]] uint32_t room() const { return word_ >> 16; }
+  [[nodiscard]] uint32_t word() const { return word_; }
+
+ private:
+  uint32_t word_ = 0;
 };
 
 // What an outbound packet needs of its tunnel: one line. `version` is a sequence lock around

@@ -181,6 +181,20 @@ TEST_F(Policies, whole_address_space_found_at_its_ends) {
 }
 
 // RFC 4301 4.4.1.1: may send echo requests, may not receive them.
+TEST_F(Policies, match_by_flow_is_marked_and_one_by_addresses_is_not) {
+  add(protect(net("10.0.0.0/8"), net("10.1.0.1/32"), 1));
+  add(protect(with_ports(net("10.0.0.0/8"), 6, 0, 65535),
+              with_ports(net("10.1.0.2/32"), 6, 443, 443), 2));
+  EXPECT_EQ(find("10.0.0.1", "10.1.0.1", tcp(1, 443)).by_flow, 0U);
+  EXPECT_EQ(find("10.0.0.1", "10.1.0.2", tcp(1, 443)).by_flow, 1U);
+  // Nothing was found, or something else, because of the ports.
+  EXPECT_EQ(find("10.0.0.1", "10.1.0.2", tcp(1, 80)).by_flow, 1U);
+  add(protect(net("10.0.0.0/8"), net("10.1.0.0/16"), 3));
+  EXPECT_EQ(find("10.0.0.1", "10.1.0.2", tcp(1, 80)).tunnel, 3U);
+  EXPECT_EQ(find("10.0.0.1", "10.1.0.2", tcp(1, 80)).by_flow, 1U);
+  EXPECT_EQ(find("10.0.0.1", "10.1.0.3", tcp(1, 80)).by_flow, 0U);
+}
+
 TEST_F(Policies, icmp_type_and_code_are_the_senders) {
   const uint16_t echo = 8 << 8;
   add(protect(with_ports(net("0.0.0.0/0"), 1, echo, echo), opaque(net("0.0.0.0/0"), 1), 1));

@@ -93,7 +93,7 @@ void read_until(const PrefixTrie<kBytes>& trie, Grace& grace, size_t reader,
       pointers[i] = addresses[i].data();
       values[i] = turn % 2 == 0 ? trie.lookup(pointers[i]) : 0;
     }
-    if (turn % 2 == 1) trie.lookup_batch(pointers.data(), 64, values.data());
+    if (turn % 2 == 1) trie.reader().lookup_batch(pointers.data(), 64, values.data());
     for (uint32_t i = 0; i < 64; ++i) {
       if (!plausible<kBytes>(values[i], turn * 64 % 256 + i)) ++mine_bad;
       if (values[i] != kCover) ++mine_below;

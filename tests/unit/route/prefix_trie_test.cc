@@ -124,7 +124,7 @@ void expect_same_lookups(const PrefixTrie<kBytes>& trie, const List<kBytes>& lis
         random() % 4 == 0 ? chained_address<kBytes>(random) : crowded_address<kBytes>(random);
     pointers[i] = addresses[i].data();
   }
-  trie.lookup_batch(pointers.data(), count, values.data());
+  trie.reader().lookup_batch(pointers.data(), count, values.data());
   for (size_t i = 0; i < count; ++i) {
     const uint32_t expected = list.lookup(addresses[i]);
     ASSERT_EQ(trie.lookup(addresses[i].data()), expected);
