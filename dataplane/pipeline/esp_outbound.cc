@@ -1,4 +1,4 @@
-// Packets into an ESP tunnel: which tunnel, sequence number, padding, cipher, outer headers
+// Packets into an ESP tunnel: which tunnel, SA, sequence number, padding, cipher, outer headers
 // (RFC 4303 3.3). Exits: output (to a port), hand-over to the worker that numbers the SA's packets,
 // punt (waits for a session or neighbour), an ICMP error with a drop, drop.
 #include <rte_mbuf.h>
@@ -51,29 +51,19 @@ bool wants_dont_fragment(const Packet& packet) {
 
 void Pipeline::esp_outbound() {
   if (esp_outbound_.empty()) return;
-  // 1. Which tunnel? Its line is fetched where it is found.
+  // 1. Which SA? Fetch its lines.
   size_t count = 0;
-  for (Packet* packet : esp_outbound_) {
-    if (packet->tunnel == UINT32_MAX && !choose_esp_tunnel(*packet)) continue;
-    // Where outer headers and trailer will be written.
-    __builtin_prefetch(packet->ip - 64, 1);
-    __builtin_prefetch(packet->ip + packet->length, 1);
-    esp_outbound_[count++] = packet;
-  }
-  esp_outbound_.truncate(count);
-
-  // 2. Which SA? Fetch its lines.
-  count = 0;
   for (Packet* packet : esp_outbound_) {
     if (!choose_esp_sa(*packet, esp_sas_[count])) continue;
     esp_outbound_[count++] = packet;
   }
   esp_outbound_.truncate(count);
 
-  // 3. Sequence numbers and headers. Keys are fetched here and not before: they would be in the way
+  // 2. Sequence numbers and headers. Keys are fetched here and not before: they would be in the way
   // of the SAs.
   size_t ready = 0;
   bool mixed = false;
+  const SaAlgorithm algorithm = count > 0 ? esp_sas_[0]->algorithm : SaAlgorithm{};
   for (size_t i = 0; i < count; ++i) {
     if (i + kFetchAhead < count) fetch_outbound_sa(*esp_sas_[i + kFetchAhead]);
     const uint8_t* const key = tunnels_.outbound_key(*esp_sas_[i]);
@@ -84,14 +74,16 @@ void Pipeline::esp_outbound() {
                               : prepare_esp<false>(i, esp_jobs_[ready], esp_aads_[ready]);
     if (!prepared) [[unlikely]]
       continue;
-    esp_hops_[ready] = esp_hops_[i];
-    esp_sas_[ready] = esp_sas_[i];
-    esp_outbound_[ready] = esp_outbound_[i];
-    mixed |= esp_sas_[ready]->algorithm != esp_sas_[0]->algorithm;
+    mixed |= esp_sas_[i]->algorithm != algorithm;
+    if (i != ready) [[unlikely]] {
+      esp_hops_[ready] = esp_hops_[i];
+      esp_sas_[ready] = esp_sas_[i];
+      esp_outbound_[ready] = esp_outbound_[i];
+    }
     ++ready;
   }
 
-  // 4. The cipher, then out.
+  // 3. The cipher, then out.
   if (queues_batches_) [[unlikely]]
     return queue_esp_outbound(ready);
   if (ready > 0) {
@@ -110,7 +102,7 @@ void Pipeline::esp_outbound() {
 }
 
 // Route-based: the policies of the interface that a route led into. Nothing leaves by another way.
-PENSTOCK_HOT bool Pipeline::choose_esp_tunnel(Packet& packet) {
+bool Pipeline::choose_esp_tunnel(Packet& packet) {
   const PolicyTable* policies =
       tables_.interfaces[packet.interface].policies.load(std::memory_order_acquire);
   PolicyMatch match;

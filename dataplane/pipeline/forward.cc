@@ -30,22 +30,27 @@ void Pipeline::forward(Vector<Packet>& packets) {
   // All look-ups first: a short loop without branches that depend on them, so that the memory
   // accesses of several packets overlap.
   Lookup lookups[kMaxVector];
+  bool is_head[kMaxVector];  // the first of a train
+  const Lookup* before = lookups;
   for (size_t i = 0; i < packets.size(); ++i) {
     const SameAddresses same = i > 0 ? shared(packets[i], packets[i - 1]) : SameAddresses{};
-    if (same.both()) {
-      lookups[i] = lookups[i - 1];
-      lookups[i].follows = true;
-    } else {
-      packets[i].family == 4 ? look_up<4>(packets[i], same, &lookups[i])
-                             : look_up<6>(packets[i], same, &lookups[i]);
-    }
+    is_head[i] = !same.both();
+    if (same.both()) continue;
+    packets[i].family == 4 ? look_up<4>(packets[i], same, *before, lookups[i])
+                           : look_up<6>(packets[i], same, *before, lookups[i]);
+    before = &lookups[i];
   }
+  const Lookup* found = lookups;
   Train train;
   for (size_t i = 0; i < packets.size(); ++i) {
+    if (is_head[i]) {
+      found = &lookups[i];
+      train.checked = train.matched = false;
+    }
     if (packets[i].family == 4) {
-      forward_one<4, false>(packets[i], lookups[i], {}, nullptr, train);
+      forward_one<4, false>(packets[i], *found, nullptr, train);
     } else {
-      forward_one<6, false>(packets[i], lookups[i], {}, nullptr, train);
+      forward_one<6, false>(packets[i], *found, nullptr, train);
     }
   }
   packets.clear();
@@ -55,40 +60,46 @@ void Pipeline::forward(Vector<Packet>& packets) {
 // too.
 void Pipeline::forward_with_policies(Vector<Packet>& packets, const PolicyTable& policies) {
   Lookup lookups[kMaxVector];
-  PolicyLookup policy_lookups[kMaxVector];
+  bool is_head[kMaxVector];
   const bool huge = policies.is_huge();
+  const Lookup* before = lookups;
   for (size_t i = 0; i < packets.size(); ++i) {
     const Packet& packet = packets[i];
     const SameAddresses same = i > 0 ? shared(packet, packets[i - 1]) : SameAddresses{};
-    if (same.both()) {
-      lookups[i] = lookups[i - 1];
-      lookups[i].follows = true;
-      policy_lookups[i] = policy_lookups[i - 1];
-    } else if (packet.family == 4) {
-      look_up<4>(packet, same, &lookups[i]);
-      if (!huge) look_up_policies<4>(policies, packet, same, &policy_lookups[i]);
+    is_head[i] = !same.both();
+    if (same.both()) continue;
+    if (packet.family == 4) {
+      look_up<4>(packet, same, *before, lookups[i]);
+      if (!huge) look_up_policies<4>(policies, packet, same, *before, lookups[i]);
     } else {
-      look_up<6>(packet, same, &lookups[i]);
-      if (!huge) look_up_policies<6>(policies, packet, same, &policy_lookups[i]);
+      look_up<6>(packet, same, *before, lookups[i]);
+      if (!huge) look_up_policies<6>(policies, packet, same, *before, lookups[i]);
     }
+    before = &lookups[i];
   }
   if (huge) {
-    look_up_many_policies<4>(policies, packets, lookups, policy_lookups);
-    look_up_many_policies<6>(policies, packets, lookups, policy_lookups);
+    look_up_many_policies<4>(policies, packets, is_head, lookups);
+    look_up_many_policies<6>(policies, packets, is_head, lookups);
   }
   for (size_t i = 0; i < packets.size() && policies.is_large(); ++i) {
+    if (!is_head[i]) continue;
     if (packets[i].family == 4) {
-      policies.prefetch<4>(policy_lookups[i].out);
+      policies.prefetch<4>(lookups[i].out);
     } else {
-      policies.prefetch<16>(policy_lookups[i].out);
+      policies.prefetch<16>(lookups[i].out);
     }
   }
+  const Lookup* found = lookups;
   Train train;
   for (size_t i = 0; i < packets.size(); ++i) {
+    if (is_head[i]) {
+      found = &lookups[i];
+      train.checked = train.matched = false;
+    }
     if (packets[i].family == 4) {
-      forward_one<4, true>(packets[i], lookups[i], policy_lookups[i], &policies, train);
+      forward_one<4, true>(packets[i], *found, &policies, train);
     } else {
-      forward_one<6, true>(packets[i], lookups[i], policy_lookups[i], &policies, train);
+      forward_one<6, true>(packets[i], *found, &policies, train);
     }
   }
   packets.clear();
@@ -98,59 +109,58 @@ void Pipeline::forward_with_policies(Vector<Packet>& packets, const PolicyTable&
 // each step, and not once for each.
 template <uint8_t kFamily>
 void Pipeline::look_up_many_policies(const PolicyTable& policies, Vector<Packet>& packets,
-                                     const Lookup* lookups, PolicyLookup* found) const {
+                                     const bool* is_head, Lookup* lookups) const {
   const uint8_t *sources[kMaxVector], *destinations[kMaxVector];
+  uint8_t places[kMaxVector];
   size_t count = 0;
   for (size_t i = 0; i < packets.size(); ++i) {
-    if ((kFamily == 4) != (packets[i].family == 4) || lookups[i].follows) continue;
+    if ((kFamily == 4) != (packets[i].family == 4) || !is_head[i]) continue;
     sources[count] = packets[i].ip + Ip<kFamily>::kSource;
-    destinations[count++] = packets[i].ip + Ip<kFamily>::kDestination;
+    destinations[count] = packets[i].ip + Ip<kFamily>::kDestination;
+    places[count++] = static_cast<uint8_t>(i);
   }
   if (count == 0) return;
   PolicyStart starts[kMaxVector];
   constexpr size_t kBytes = Ip<kFamily>::kAddressBytes;
   policies.start_many<kBytes>(sources, destinations, count, starts);
-  for (size_t i = 0, k = 0; i < packets.size(); ++i) {
-    if ((kFamily == 4) != (packets[i].family == 4)) continue;
-    if (lookups[i].follows) {
-      found[i] = found[i - 1];
+  for (size_t k = 0; k < count; ++k) {
+    Lookup& found = lookups[places[k]];
+    found.out = starts[k];
+    // The other way leads to hosts inside, of which there are few.
+    if (packets[places[k]].origin != Origin::kPort) {
+      found.in = {0, 0};
       continue;
     }
-    found[i].out = starts[k];
-    // The other way leads to hosts inside, of which there are few.
-    if (packets[i].origin != Origin::kPort) {
-      found[i].in = {0, 0};
-    } else {
-      found[i].in.by_remote = lookups[i].same_source ? found[i - 1].in.by_remote
-                                                     : policies.start_by_remote<kBytes>(sources[k]);
-      found[i].in.by_local = policies.start_by_local<kBytes>(destinations[k]);
-    }
-    ++k;
+    // The head before has the same source: it is of the same family, and so the one before here.
+    found.in.by_remote = found.same_source ? lookups[places[k - 1]].in.by_remote
+                                           : policies.start_by_remote<kBytes>(sources[k]);
+    found.in.by_local = policies.start_by_local<kBytes>(destinations[k]);
   }
 }
 
-// Where the policies about a packet on its way out begin, and about one that came in clear; `same`
-// as the packet of the element before.
+// Where the policies about a packet on its way out begin, and about one that came in clear;
+// `before`: those about the packet that `same` is about.
 template <uint8_t kFamily>
 PENSTOCK_HOT void Pipeline::look_up_policies(const PolicyTable& policies, const Packet& packet,
-                                             SameAddresses same, PolicyLookup* found) const {
+                                             SameAddresses same, const Lookup& before,
+                                             Lookup& found) const {
   constexpr size_t kBytes = Ip<kFamily>::kAddressBytes;
   const uint8_t* source = packet.ip + Ip<kFamily>::kSource;
   const uint8_t* destination = packet.ip + Ip<kFamily>::kDestination;
   const bool both_ways = packet.origin == Origin::kPort;
   if (same.source()) {
-    found->out.by_local = found[-1].out.by_local;
-    found->in.by_remote = found[-1].in.by_remote;
+    found.out.by_local = before.out.by_local;
+    found.in.by_remote = before.in.by_remote;
   } else {
-    found->out.by_local = policies.start_by_local<kBytes>(source);
-    found->in.by_remote = both_ways ? policies.start_by_remote<kBytes>(source) : 0;
+    found.out.by_local = policies.start_by_local<kBytes>(source);
+    found.in.by_remote = both_ways ? policies.start_by_remote<kBytes>(source) : 0;
   }
   if (same.destination()) {
-    found->out.by_remote = found[-1].out.by_remote;
-    found->in.by_local = found[-1].in.by_local;
+    found.out.by_remote = before.out.by_remote;
+    found.in.by_local = before.in.by_local;
   } else {
-    found->out.by_remote = policies.start_by_remote<kBytes>(destination);
-    found->in.by_local = both_ways ? policies.start_by_local<kBytes>(destination) : 0;
+    found.out.by_remote = policies.start_by_remote<kBytes>(destination);
+    found.in.by_local = both_ways ? policies.start_by_local<kBytes>(destination) : 0;
   }
 }
 
@@ -234,28 +244,28 @@ PENSTOCK_HOT bool Pipeline::take_policy(const PolicyTable& policies, const Polic
   return true;
 }
 
-// Where the packet goes, and for one received in clear where its source is; `same` as the packet of
-// the element before.
+// Where the packet goes, and for one received in clear where its source is; `before`: of the packet
+// that `same` is about.
 template <uint8_t kFamily>
-PENSTOCK_HOT void Pipeline::look_up(const Packet& packet, SameAddresses same, Lookup* found) const {
-  found->there = same.destination()
-                     ? found[-1].there
-                     : Ip<kFamily>::lookup(fib_, packet.ip + Ip<kFamily>::kDestination);
-  found->back = same.source() ? found[-1].back
-                : packet.origin == Origin::kPort
-                    ? Ip<kFamily>::lookup(fib_, packet.ip + Ip<kFamily>::kSource)
-                    : kNoNextHop;
-  found->follows = false;
-  found->same_source = same.source();
+PENSTOCK_HOT void Pipeline::look_up(const Packet& packet, SameAddresses same, const Lookup& before,
+                                    Lookup& found) const {
+  found.there = same.destination()
+                    ? before.there
+                    : Ip<kFamily>::lookup(fib_, packet.ip + Ip<kFamily>::kDestination);
+  found.back = same.source() ? before.back
+               : packet.origin == Origin::kPort
+                   ? Ip<kFamily>::lookup(fib_, packet.ip + Ip<kFamily>::kSource)
+                   : kNoNextHop;
+  found.same_source = same.source();
 }
 
+// Of the first of a train, `train` is as it was at the end of the one before, but for what is
+// `checked` and `matched`.
 template <uint8_t kFamily, bool kPolicies>
 PENSTOCK_HOT void Pipeline::forward_one(Packet& packet, const Lookup& found,
-                                        const PolicyLookup& starts, const PolicyTable* policies,
-                                        Train& train) {
+                                        const PolicyTable* policies, Train& train) {
   uint8_t* ip = packet.ip;
   const uint8_t* destination = ip + Ip<kFamily>::kDestination;
-  if (!found.follows) train.checked = train.matched = false;
   if (!train.checked) {
     if (packet.origin != Origin::kOwn && !(found.same_source && train.source_valid)) {
       train.source_valid = source_is_valid<kFamily>(packet, found.back);
@@ -268,7 +278,7 @@ PENSTOCK_HOT void Pipeline::forward_one(Packet& packet, const Lookup& found,
     bool by_flow = false;
     if constexpr (kPolicies) {
       if (packet.origin == Origin::kPort &&
-          !inbound_policy_allows<kFamily>(*policies, starts.in, packet, by_flow))
+          !inbound_policy_allows<kFamily>(*policies, found.in, packet, by_flow))
         return;
     }
     train.checked = !by_flow;
@@ -276,7 +286,7 @@ PENSTOCK_HOT void Pipeline::forward_one(Packet& packet, const Lookup& found,
   const NextHopEntry& next_hop = fib_.next_hop(found.there);
   if constexpr (kPolicies) {
     if (next_hop.kind != Kind::kLocal && next_hop.kind != Kind::kBroadcast &&
-        take_policy<kFamily>(*policies, starts.out, packet, next_hop, train)) {
+        take_policy<kFamily>(*policies, found.out, packet, next_hop, train)) {
       return;
     }
   }

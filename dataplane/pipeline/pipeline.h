@@ -128,13 +128,11 @@ class Pipeline {
     SaAlgorithm algorithm;  // ESP
     bool in_udp;
   };
-  struct Lookup {  // next hops
-    uint32_t there, back;
-    bool follows;      // the packet before, with the same addresses: see Train
-    bool same_source;  // as the packet before, from the same port
-  };
-  struct PolicyLookup {
-    PolicyStart out, in;
+  // What is found by the addresses of a packet.
+  struct Lookup {
+    uint32_t there, back;  // next hops
+    PolicyStart out, in;  // where there are policies: those on its way out, and if it came in clear
+    bool same_source;     // as the packet before, from the same port
   };
   // What is known of packets in a row with the same addresses, from the same port.
   struct Train {
@@ -213,20 +211,21 @@ class Pipeline {
   // --- forward.cc
   void forward(Vector<Packet>& packets);
   template <uint8_t kFamily>
-  PENSTOCK_HOT void look_up(const Packet& packet, SameAddresses same, Lookup* found) const;
+  PENSTOCK_HOT void look_up(const Packet& packet, SameAddresses same, const Lookup& before,
+                            Lookup& found) const;
   void forward_with_policies(Vector<Packet>& packets, const PolicyTable& policies);
   template <uint8_t kFamily>
   PENSTOCK_HOT void look_up_policies(const PolicyTable& policies, const Packet& packet,
-                                     SameAddresses same, PolicyLookup* found) const;
+                                     SameAddresses same, const Lookup& before, Lookup& found) const;
   template <uint8_t kFamily>
   PENSTOCK_HOT static PolicyMatch find_policy(const PolicyTable& policies, const PolicyStart& start,
                                               const Packet& packet, PolicySender sender);
   template <uint8_t kFamily>
   void look_up_many_policies(const PolicyTable& policies, Vector<Packet>& packets,
-                             const Lookup* lookups, PolicyLookup* found) const;
+                             const bool* is_head, Lookup* lookups) const;
   template <uint8_t kFamily, bool kPolicies>
-  PENSTOCK_HOT void forward_one(Packet& packet, const Lookup& found, const PolicyLookup& starts,
-                                const PolicyTable* policies, Train& train);
+  PENSTOCK_HOT void forward_one(Packet& packet, const Lookup& found, const PolicyTable* policies,
+                                Train& train);
   template <uint8_t kFamily>
   PENSTOCK_HOT bool inbound_policy_allows(const PolicyTable& policies, const PolicyStart& start,
                                           const Packet& packet, bool& by_flow);
@@ -252,6 +251,8 @@ class Pipeline {
   template <TunnelProtocol kProtocol>
   PENSTOCK_HOT bool write_outer(Packet& packet, const TunnelHot& hot, uint16_t message_bytes,
                                 uint8_t traffic_class, uint8_t* message, bool dont_fragment);
+  static bool write_outer_ipv6(Packet& packet, const TunnelHot& hot, uint16_t message_bytes,
+                               uint8_t traffic_class, uint8_t* message);
   void finish_outbound(const Packet& packet, const NextHopEntry& next_hop);
   void wait_for_session(const Packet& packet);
 
@@ -264,7 +265,7 @@ class Pipeline {
 
   // --- esp_outbound.cc
   void esp_outbound();
-  PENSTOCK_HOT bool choose_esp_tunnel(Packet& packet);
+  bool choose_esp_tunnel(Packet& packet);
   bool choose_esp_sa(Packet& packet, OutboundSa*& sa);
   void hand_over_packet(const Packet& packet, uint8_t owner);
   void receive_into_tunnel(Packet& packet);

@@ -10,27 +10,41 @@
 namespace penstock {
 
 void Pipeline::into_tunnel(Packet& packet) {
+  packet.rerouted = true;
   if (tables_.interfaces[packet.interface].protocol.load(std::memory_order_relaxed) ==
       TunnelProtocol::kEsp) {
+    if (packet.tunnel == UINT32_MAX && !choose_esp_tunnel(packet)) return;
     return into_esp_tunnel(packet);
   }
-  packet.rerouted = true;
   if (outbound_.full()) wireguard_outbound();
   outbound_.push(&packet);
 }
 
+namespace {
+
+// The tunnel's outer headers as they were at `version`, as a whole.
+struct OuterHeaders {
+  uint64_t words[kMaxOuterHeader / 8];
+  uint32_t version = 0;
+
+  explicit OuterHeaders(const TunnelHot& hot) {
+    do {
+      version = hot.version.load(std::memory_order_acquire);
+      for (size_t i = 0; i < std::size(words); ++i) {
+        words[i] = hot.header[i].load(std::memory_order_relaxed);
+      }
+      std::atomic_thread_fence(std::memory_order_acquire);
+    } while ((version & 1) != 0 || hot.version.load(std::memory_order_relaxed) != version);
+  }
+  [[nodiscard]] const uint8_t* bytes() const { return reinterpret_cast<const uint8_t*>(words); }
+};
+
+}  // namespace
+
 template <TunnelProtocol kProtocol>
 OuterPath Pipeline::find_outer_path(TunnelHot& hot, uint32_t version) {
-  uint32_t before = 0;
-  uint64_t header[kMaxOuterHeader / 8];
-  do {
-    before = hot.version.load(std::memory_order_acquire);
-    for (size_t i = 0; i < std::size(header); ++i) {
-      header[i] = hot.header[i].load(std::memory_order_relaxed);
-    }
-    std::atomic_thread_fence(std::memory_order_acquire);
-  } while ((before & 1) != 0 || hot.version.load(std::memory_order_relaxed) != before);
-  const auto* bytes = reinterpret_cast<const uint8_t*>(header);
+  const OuterHeaders headers(hot);
+  const uint8_t* bytes = headers.bytes();
   if (bytes[0] == 0) return {};  // no endpoint
   const bool v4 = bytes[0] >> 4 == 4;
   const uint32_t index = v4 ? fib_.lookup_v4(bytes + 16) : fib_.lookup_v6(bytes + 24);
@@ -42,12 +56,12 @@ OuterPath Pipeline::find_outer_path(TunnelHot& hot, uint32_t version) {
   const bool fits = next_hop.is_port() && mtu > overhead;
   const OuterPath path(index, fits ? static_cast<uint32_t>(mtu - overhead) : 0);
   // Only if the header is still the one looked up: set_header() clears this after writing.
-  if (hot.version.load(std::memory_order_acquire) == before) {
+  if (hot.version.load(std::memory_order_acquire) == headers.version) {
     // Once more behind the store: the header may have changed just before it, and the clearing
     // with it. Acquire: whoever reads that clearing sees the new version.
     uint64_t stored = uint64_t{version} << 32 | path.word();
     hot.cached_path.exchange(stored, std::memory_order_acq_rel);
-    if (hot.version.load(std::memory_order_relaxed) != before) {
+    if (hot.version.load(std::memory_order_relaxed) != headers.version) {
       hot.cached_path.compare_exchange_strong(stored, 0, std::memory_order_relaxed);
     }
   }
@@ -56,6 +70,27 @@ OuterPath Pipeline::find_outer_path(TunnelHot& hot, uint32_t version) {
 
 template OuterPath Pipeline::find_outer_path<TunnelProtocol::kWireguard>(TunnelHot&, uint32_t);
 template OuterPath Pipeline::find_outer_path<TunnelProtocol::kEsp>(TunnelHot&, uint32_t);
+
+// write_outer() over IPv6. False: the headers have changed, and are not of IPv6 any more.
+bool Pipeline::write_outer_ipv6(Packet& packet, const TunnelHot& hot, uint16_t message_bytes,
+                                uint8_t traffic_class, uint8_t* message) {
+  const OuterHeaders headers(hot);
+  const uint8_t* bytes = headers.bytes();
+  if (bytes[0] >> 4 != 6) return false;
+  const bool in_udp = bytes[6] == kProtocolUdp;
+  const size_t outer_bytes = in_udp ? kOuterIpv6Bytes : sizeof(Ipv6Header);
+  uint8_t* outer = message - outer_bytes;
+  for (size_t i = 0; i < outer_bytes / 8; ++i) store_unaligned(outer + i * 8, headers.words[i]);
+  const auto payload = static_cast<uint16_t>(outer_bytes - sizeof(Ipv6Header) + message_bytes);
+  auto& ip = *reinterpret_cast<Ipv6Header*>(outer);
+  ip.version_class_flow = ipv6_version_class_flow(traffic_class, 0);
+  ip.payload_length = Be16(payload);
+  if (in_udp) reinterpret_cast<UdpHeader*>(outer + sizeof ip)->length = Be16(payload);
+  packet.ip = outer;
+  packet.family = 6;
+  packet.length = static_cast<uint16_t>(sizeof ip + payload);
+  return true;
+}
 
 // Exits of a packet that does not fit the path, or whose tunnel has none.
 void Pipeline::leave_before_outer(const Packet& packet, const OuterPath& path, uint16_t inner_mtu) {

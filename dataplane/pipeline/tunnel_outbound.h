@@ -46,10 +46,14 @@ inline void finish_udp_ipv6(rte_mbuf* m, uint8_t* outer, bool offload) {
   }
 }
 
+// Of a packet whose tunnel is chosen.
 PENSTOCK_HOT void Pipeline::into_esp_tunnel(Packet& packet) {
   packet.rerouted = true;
   if (esp_outbound_.full()) [[unlikely]]
     esp_outbound();
+  // Where outer headers and trailer will be written.
+  __builtin_prefetch(packet.ip - 64, 1);
+  __builtin_prefetch(packet.ip + packet.length, 1);
   esp_outbound_.push(&packet);
 }
 
@@ -64,69 +68,56 @@ PENSTOCK_HOT OuterPath Pipeline::outer_path(TunnelHot& hot) {
   return find_outer_path<kProtocol>(hot, version);
 }
 
-// Copies the tunnel's outer headers, consistently, in front of the message and fills in what
-// varies. WireGuard is always in UDP. False: the endpoint is not known.
+// Puts the tunnel's outer headers in front of the message and fills in what varies. They are read
+// consistently (see TunnelHot), and again if they changed meanwhile. WireGuard is always in UDP.
+// False: the endpoint is not known.
 template <TunnelProtocol kProtocol>
 PENSTOCK_HOT bool Pipeline::write_outer(Packet& packet, const TunnelHot& hot,
                                         uint16_t message_bytes, uint8_t traffic_class,
                                         uint8_t* message, bool dont_fragment) {
   constexpr bool kAlwaysUdp = kProtocol == TunnelProtocol::kWireguard;
-  uint32_t before = 0;
-  do {
-    before = hot.version.load(std::memory_order_acquire);
+  while (true) {
+    const uint32_t before = hot.version.load(std::memory_order_acquire);
     const uint64_t first = hot.header[0].load(std::memory_order_relaxed);
-    if ((first & 0xff) == kIpv4PlainVersionLength) {
-      const uint64_t second = hot.header[1].load(std::memory_order_relaxed);
-      const uint64_t third = hot.header[2].load(std::memory_order_relaxed);
-      const bool in_udp = kAlwaysUdp || (second >> 8 & 0xff) == kProtocolUdp;
-      uint8_t* outer = message - (in_udp ? kOuterIpv4Bytes : sizeof(Ipv4Header));
-      // Word by word, as they are read; each later field is patched with a store of its own.
-      store_unaligned(outer + 8, second);
-      auto total = static_cast<uint16_t>(sizeof(Ipv4Header) + message_bytes);
-      if (in_udp) {
-        const auto udp_bytes = static_cast<uint16_t>(sizeof(UdpHeader) + message_bytes);
-        total = static_cast<uint16_t>(total + sizeof(UdpHeader));
-        store_unaligned(outer + 16, third);
-        store_unaligned(outer + 24, uint32_t{Be16(udp_bytes).raw()});  // length; checksum 0: none
-      } else {
-        store_unaligned(outer + 16, static_cast<uint32_t>(third));
-      }
-      const uint16_t identification = next_identification_++;
-      const uint64_t flags = dont_fragment ? Be16(kIpv4DontFragment).raw() : 0;
-      const uint64_t start = kIpv4PlainVersionLength | uint64_t{traffic_class} << 8 |
-                             uint64_t{Be16(total).raw()} << 16 | uint64_t{identification} << 32 |
-                             flags << 48;
-      store_unaligned(outer, start);
-      // The stored checksum field is the sum of the constant words; add those that vary.
-      const auto constant = static_cast<uint16_t>(second >> 16);
-      const uint32_t sum = uint32_t{constant} + Be16(total).raw() + identification +
-                           (uint32_t{traffic_class} << 8) + static_cast<uint32_t>(flags);
-      store_unaligned(outer + 10, complement_sum(sum));
-      packet.ip = outer;
-      packet.family = 4;
-      packet.length = total;
-    } else if (first != 0) {
-      // The next header is the seventh byte.
-      const bool in_udp = kAlwaysUdp || (first >> 48 & 0xff) == kProtocolUdp;
-      const size_t outer_bytes = in_udp ? kOuterIpv6Bytes : sizeof(Ipv6Header);
-      uint8_t* outer = message - outer_bytes;
-      for (size_t i = 0; i < outer_bytes / 8; ++i) {
-        store_unaligned(outer + i * 8, hot.header[i].load(std::memory_order_relaxed));
-      }
-      const auto payload = static_cast<uint16_t>(outer_bytes - sizeof(Ipv6Header) + message_bytes);
-      auto& ip = *reinterpret_cast<Ipv6Header*>(outer);
-      ip.version_class_flow = ipv6_version_class_flow(traffic_class, 0);
-      ip.payload_length = Be16(payload);
-      if (in_udp) reinterpret_cast<UdpHeader*>(outer + sizeof ip)->length = Be16(payload);
-      packet.ip = outer;
-      packet.family = 6;
-      packet.length = static_cast<uint16_t>(sizeof ip + payload);
-    } else {
-      return false;
-    }
+    const uint64_t second = hot.header[1].load(std::memory_order_relaxed);
+    const uint64_t third = hot.header[2].load(std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_acquire);
-  } while ((before & 1) != 0 || hot.version.load(std::memory_order_relaxed) != before);
-  return true;
+    if ((before & 1) != 0 || hot.version.load(std::memory_order_relaxed) != before) [[unlikely]]
+      continue;
+    if ((first & 0xff) != kIpv4PlainVersionLength) [[unlikely]] {
+      if (first == 0) return false;
+      if (write_outer_ipv6(packet, hot, message_bytes, traffic_class, message)) return true;
+      continue;
+    }
+    const bool in_udp = kAlwaysUdp || (second >> 8 & 0xff) == kProtocolUdp;
+    uint8_t* outer = message - (in_udp ? kOuterIpv4Bytes : sizeof(Ipv4Header));
+    // Word by word, as they are read; each later field is patched with a store of its own.
+    store_unaligned(outer + 8, second);
+    auto total = static_cast<uint16_t>(sizeof(Ipv4Header) + message_bytes);
+    if (in_udp) {
+      const auto udp_bytes = static_cast<uint16_t>(sizeof(UdpHeader) + message_bytes);
+      total = static_cast<uint16_t>(total + sizeof(UdpHeader));
+      store_unaligned(outer + 16, third);
+      store_unaligned(outer + 24, uint32_t{Be16(udp_bytes).raw()});  // length; checksum 0: none
+    } else {
+      store_unaligned(outer + 16, static_cast<uint32_t>(third));
+    }
+    const uint16_t identification = next_identification_++;
+    const uint64_t flags = dont_fragment ? Be16(kIpv4DontFragment).raw() : 0;
+    const uint64_t start = kIpv4PlainVersionLength | uint64_t{traffic_class} << 8 |
+                           uint64_t{Be16(total).raw()} << 16 | uint64_t{identification} << 32 |
+                           flags << 48;
+    store_unaligned(outer, start);
+    // The stored checksum field is the sum of the constant words; add those that vary.
+    const auto constant = static_cast<uint16_t>(second >> 16);
+    const uint32_t sum = uint32_t{constant} + Be16(total).raw() + identification +
+                         (uint32_t{traffic_class} << 8) + static_cast<uint32_t>(flags);
+    store_unaligned(outer + 10, complement_sum(sum));
+    packet.ip = outer;
+    packet.family = 4;
+    packet.length = total;
+    return true;
+  }
 }
 
 // The last step before the wire.
