@@ -259,8 +259,8 @@ PENSTOCK_HOT void Pipeline::look_up(const Packet& packet, SameAddresses same, co
   found.same_source = same.source();
 }
 
-// Of the first of a train, `train` is as it was at the end of the one before, but for what is
-// `checked` and `matched`.
+// `train`: what the packets before have found out; at the head of a train nothing is `checked` or
+// `matched`.
 template <uint8_t kFamily, bool kPolicies>
 PENSTOCK_HOT void Pipeline::forward_one(Packet& packet, const Lookup& found,
                                         const PolicyTable* policies, Train& train) {
