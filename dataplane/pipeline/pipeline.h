@@ -237,6 +237,8 @@ class Pipeline {
   template <uint8_t kFamily>
   PENSTOCK_HOT bool forwarding_allowed(const Packet& packet, const NextHopEntry& next_hop);
   void end_here(Packet& packet, NextHopEntry::Kind kind);
+
+  // --- too_big.cc
   void too_big(const Packet& packet, uint16_t mtu, bool count_hop, bool tunnel_chosen = false);
   void split(const Packet& packet, uint16_t mtu, bool count_hop, bool tunnel_chosen);
 
