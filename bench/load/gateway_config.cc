@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "bench/load/outer_frame.h"
+#include "bench/load/peers.h"
 #include "controlplane/crypto/x25519.h"
 #include "gateway/base/text.h"
 
@@ -90,20 +91,18 @@ std::string wg_conf(const Plan& plan, uint16_t mtu) {
 }
 
 std::string swanctl_conf(const Options& options, const Plan& plan) {
-  const char* cipher = options.esp_algorithm == SaAlgorithm::kAes128Gcm16   ? "aes128gcm16"
-                       : options.esp_algorithm == SaAlgorithm::kAes256Gcm16 ? "aes256gcm16"
-                                                                            : "chacha20poly1305";
+  const EspWish wish{options.esp_algorithm, options.esp_in_udp, options.esp_esn};
   return std::string("connections {\n  load {\n    version = 2\n") +
          "    proposals = aes256gcm16-prfsha256-x25519\n    local_addrs = " +
          plan.gateway_outside().to_string() +
-         "\n    mobike = no\n    unique = never\n"
+         "\n    mobike = no\n"
          "    local {\n      auth = psk\n      id = " +
          Plan::kGatewayName +
          "\n    }\n    remote {\n      auth = psk\n    }\n"
          "    children {\n      net {\n        local_ts = " +
          plan.hosts().to_string() + "\n        remote_ts = " + plan.clients().to_string() +
-         "\n        esp_proposals = " + cipher +
-         "-esn-noesn\n        rekey_time = 0\n        life_time = 0\n      }\n    }\n  }\n}\n"
+         "\n        esp_proposals = " + esp_proposal(wish) +
+         "\n        rekey_time = 0\n        life_time = 0\n      }\n    }\n  }\n}\n"
          "secrets {\n  ike-load {\n    secret = " +
          plan.ike_secret() + "\n  }\n}\n";
 }

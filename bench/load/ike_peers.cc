@@ -16,16 +16,10 @@ using namespace ike;
 
 constexpr uint32_t kTunnelsPerEngine = 256;
 constexpr const char* kChildName = "net";
+constexpr const char* kIkeProposal = "aes256gcm16-prfsha256-x25519";
 
 std::vector<Proposal> one_proposal(ProtocolId protocol, std::string_view text) {
   return parse_proposals(protocol, {&text, 1}).value();  // our own words: they parse
-}
-
-std::string esp_proposal(SaAlgorithm algorithm) {
-  const char* cipher = algorithm == SaAlgorithm::kAes128Gcm16   ? "aes128gcm16"
-                       : algorithm == SaAlgorithm::kAes256Gcm16 ? "aes256gcm16"
-                                                                : "chacha20poly1305";
-  return std::string(cipher) + "-esn-noesn";
 }
 
 AddressMatches at(const IpAddress& address) {
@@ -98,6 +92,7 @@ class IkePeers final : public Peers, public Host {
   void drain(const PeerNow& now, uint32_t number);
   void on_installed(const PeerNow& now, const InstallChildSa& installed);
   void on_notify(const Notify& notify);
+  [[nodiscard]] std::string advice(Reason reason, uint32_t tunnel) const;
   static Now at(const PeerNow& now) { return {now.boot_ns, now.wall_ns}; }
 
   const Plan& plan_;
@@ -115,7 +110,7 @@ IkePeers::IkePeers(const Plan& plan, const EspWish& wish, RandomSource& random,
                    Nanoseconds answer_within_ns)
     : plan_(plan), wish_(wish), peers_(plan.tunnels()) {
   Options options;
-  options.retransmit_timeout_ns = answer_within_ns / 2;
+  options.retransmit_timeout_ns = answer_within_ns / 3;
   options.retransmit_base = 1.0;
   options.retransmit_tries = 2;
   options.half_open_timeout_ns = std::max(options.half_open_timeout_ns, 2 * answer_within_ns);
@@ -124,6 +119,10 @@ IkePeers::IkePeers(const Plan& plan, const EspWish& wish, RandomSource& random,
   for (uint32_t i = 0; i < count; ++i) {
     engines_.push_back(std::make_unique<Engine>(random, *this, options));
   }
+  // A gateway may still send into SAs of an earlier run: those are to be told from ours.
+  uint32_t first = 0;
+  random.fill({reinterpret_cast<uint8_t*>(&first), sizeof first});
+  for (Peer& peer : peers_) peer.generation = first % kIndexGenerations;
 }
 
 Status IkePeers::load() {
@@ -148,7 +147,7 @@ std::shared_ptr<ConnectionConfig> IkePeers::connection_of(uint32_t tunnel) const
   connection->name = std::to_string(tunnel);
   connection->local_addresses = load::at(plan_.peer(tunnel));
   connection->remote_addresses = load::at(plan_.gateway_outside());
-  connection->proposals = one_proposal(ProtocolId::kIke, "aes256gcm16-prfsha256-x25519");
+  connection->proposals = one_proposal(ProtocolId::kIke, kIkeProposal);
   connection->local.method = connection->remote.method = AuthClass::kPsk;
   connection->local.id = Identity::parse(Plan::ike_name(tunnel)).value();
   connection->remote.id = Identity::parse(Plan::kGatewayName).value();
@@ -156,7 +155,7 @@ std::shared_ptr<ConnectionConfig> IkePeers::connection_of(uint32_t tunnel) const
   connection->mobike = false;
   auto child = std::make_shared<ChildConfig>();
   child->name = kChildName;
-  child->proposals = one_proposal(ProtocolId::kEsp, esp_proposal(wish_.algorithm));
+  child->proposals = one_proposal(ProtocolId::kEsp, esp_proposal(wish_));
   child->literal_proposals = true;
   child->local_ts = {selector_of(IpPrefix::host(plan_.client(tunnel)))};
   child->remote_ts = {selector_of(plan_.hosts())};
@@ -249,12 +248,30 @@ void IkePeers::on_notify(const Notify& notify) {
   if (notify.kind != Kind::kCommandFailed || notify.command == 0) return;
   const auto tunnel = static_cast<uint32_t>(notify.command - 1);
   peers_[tunnel].under_way = false;
-  trouble_ = notify.text + " (" + std::string(label_of(notify.reason)) + ")";
-  if (notify.reason == Reason::kTimeout) {
-    trouble_ += ": does IKE listen on " + plan_.gateway_outside().to_string() +
-                ", and has the gateway its connection (swanctl --load-all)?";
-  }
+  trouble_ = notify.text + " (" + std::string(label_of(notify.reason)) + ")" +
+             advice(notify.reason, tunnel);
   effects_.emplace_back(HandshakeFailed{tunnel, trouble_});
+}
+
+// What the operator may look at.
+std::string IkePeers::advice(Reason reason, uint32_t tunnel) const {
+  switch (reason) {
+    case Reason::kTimeout:
+      return ": does IKE listen on " + plan_.gateway_outside().to_string() +
+             ", and has the gateway its connection (swanctl --load-all)?";
+    case Reason::kNoProposalChosen:
+      return std::string(": we propose ") + kIkeProposal + " for IKE and " + esp_proposal(wish_) +
+             " for ESP (--esp-cipher; --esp-esn no where the gateway has no extended sequence "
+             "numbers)";
+    case Reason::kTsUnacceptable:
+      return ": we ask for " + plan_.hosts().to_string() + " at the gateway and " +
+             IpPrefix::host(plan_.client(tunnel)).to_string() + " here (--hosts, --clients)";
+    case Reason::kPeerRefusedAuth:
+    case Reason::kPskMismatch:
+      return ": was its configuration written with the same --seed?";
+    default:
+      return {};
+  }
 }
 
 std::optional<PeerEffect> IkePeers::poll() {
@@ -265,6 +282,13 @@ std::optional<PeerEffect> IkePeers::poll() {
 }
 
 }  // namespace
+
+std::string esp_proposal(const EspWish& wish) {
+  const char* cipher = wish.algorithm == SaAlgorithm::kAes128Gcm16   ? "aes128gcm16"
+                       : wish.algorithm == SaAlgorithm::kAes256Gcm16 ? "aes256gcm16"
+                                                                     : "chacha20poly1305";
+  return std::string(cipher) + (wish.esn ? "-esn-noesn" : "-noesn");
+}
 
 Result<std::unique_ptr<Peers>> make_ike_peers(const Plan& plan, const EspWish& wish,
                                               RandomSource& random, Nanoseconds answer_within_ns) {

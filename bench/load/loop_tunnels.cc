@@ -16,6 +16,8 @@ constexpr Nanoseconds kKeeperRoundNs = 5 * kSecond;
 constexpr Nanoseconds kRekeySpreadNs = 60 * kSecond;
 // Handshakes that one turn of the loop may compute, so that packets do not wait for long.
 constexpr uint32_t kHandshakesPerTurn = 1;
+// A tunnel that does not come up is tried again after this: a gateway that refuses does so at once.
+constexpr double kRetryS = 0.2;
 constexpr unsigned kTries = 3;  // of a rekeying, until it counts as failed
 
 }  // namespace
@@ -45,16 +47,17 @@ StormResult PacketLoop::connect(const StormSpec& spec) {
     peers_.defer_answers(true);
   }
   const uint64_t began = rte_rdtsc();
-  uint64_t last_answer = began;
+  uint64_t last_answer = began, last_retry = began;
   uint64_t started = 0;
   const uint64_t wanted = waiting.size();
   answered_ = 0;
   for (uint64_t answered_before = 0; answered_ < wanted;) {
     turn();
-    while (!failed_.empty()) {
-      waiting.push_back(failed_.front());
-      failed_.pop_front();
-      ++result.repeated;
+    if (!failed_.empty() && seconds_since(last_retry) > kRetryS) {
+      waiting.insert(waiting.end(), failed_.begin(), failed_.end());
+      result.repeated += failed_.size();
+      failed_.clear();
+      last_retry = rte_rdtsc();
     }
     const bool paced =
         spec.rate > 0 && static_cast<double>(started) >= seconds_since(began) * spec.rate;

@@ -313,7 +313,7 @@ Result<bool> measure(const Options& options, const Plan& plan) {
       peers = make_wireguard_peers(plan, random, within_ns);
       break;
     case Protocol::kEsp: {
-      const EspWish wish{options.esp_algorithm, options.esp_in_udp};
+      const EspWish wish{options.esp_algorithm, options.esp_in_udp, options.esp_esn};
       PENSTOCK_TRY(peers, make_ike_peers(plan, wish, random, within_ns));
       break;
     }

@@ -134,6 +134,8 @@ void add_tunnels(Draft& draft, std::vector<Key>& keys) {
         "aes128gcm16, aes256gcm16 or chacha20poly1305"},
        {group, "esp-in-udp", "yes|no (=yes)", config::yes_no(to.esp_in_udp),
         "ESP in UDP/4500, which NICs spread over queues, or as protocol 50"},
+       {group, "esp-esn", "yes|no (=yes)", config::yes_no(to.esp_esn),
+        "offer extended sequence numbers; no for a gateway that chooses what it does not have"},
        {group, "rekey-rate", "N", number(to.rekey_rate, 1, 1'000'000),
         "a rekey storm: so many new handshakes a second beside the traffic. Default: as they are "
         "due"},

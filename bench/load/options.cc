@@ -18,8 +18,8 @@ constexpr unsigned kColumns = 100, kTextColumns = 62;
 
 // What only a tunnel can be asked for.
 constexpr std::string_view kOfTunnels[] = {
-    "esp-cipher", "esp-in-udp", "rekey-rate",  "window", "connect-rate",
-    "outer",      "peers",      "listen-port", "seed",   "gateway-key"};
+    "esp-cipher", "esp-in-udp", "esp-esn",     "rekey-rate", "window",     "connect-rate",
+    "outer",      "peers",      "listen-port", "seed",       "gateway-key"};
 
 // Packets in clear have no outer header, keys or handshake.
 Status check_clear(const Draft& draft) {

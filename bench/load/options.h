@@ -30,7 +30,7 @@ struct Options {
   PlanOptions plan;
   std::vector<uint32_t> tunnels = {1};
   SaAlgorithm esp_algorithm = SaAlgorithm::kAes128Gcm16;
-  bool esp_in_udp = true;
+  bool esp_in_udp = true, esp_esn = true;
 
   // Traffic.
   std::vector<SizeMix> sizes;

@@ -22,8 +22,9 @@ namespace penstock::load {
 // number in the low bits, a generation above. Never 0..255.
 inline constexpr unsigned kIndexTunnelBits = 20;
 static_assert(kMaxTunnels <= 1U << kIndexTunnelBits);
+inline constexpr uint32_t kIndexGenerations = (1U << (32 - kIndexTunnelBits)) - 1;
 constexpr uint32_t index_of(uint32_t tunnel, uint32_t generation) {
-  return (generation % 4095 + 1) << kIndexTunnelBits | tunnel;
+  return (generation % kIndexGenerations + 1) << kIndexTunnelBits | tunnel;
 }
 constexpr uint32_t tunnel_of_index(uint32_t index) {
   return index & ((1U << kIndexTunnelBits) - 1);
@@ -103,7 +104,10 @@ std::unique_ptr<Peers> make_wireguard_peers(const Plan& plan, RandomSource& rand
 struct EspWish {
   SaAlgorithm algorithm = SaAlgorithm::kAes128Gcm16;
   bool in_udp = true;
+  bool esn = true;  // offered: the gateway chooses
 };
+// As an ESP proposal in the words of swanctl.conf.
+std::string esp_proposal(const EspWish& wish);
 Result<std::unique_ptr<Peers>> make_ike_peers(const Plan& plan, const EspWish& wish,
                                               RandomSource& random, Nanoseconds answer_within_ns);
 

@@ -73,5 +73,19 @@ TEST(GatewayConfig, beside_tunnels_nothing_passes_in_clear) {
   }
 }
 
+TEST(GatewayConfig, swanctl_conf_asks_for_what_the_peers_propose) {
+  Options options = options_of(Protocol::kEsp, false, 1420);
+  const auto swanctl_conf = [&] {
+    const Plan plan = *Plan::make(options.plan);
+    return gateway_files(options, plan, "/gw", 0).value()[1].text;
+  };
+  EXPECT_NE(swanctl_conf().find("esp_proposals = aes128gcm16-esn-noesn\n"), std::string::npos);
+  options.esp_algorithm = SaAlgorithm::kChacha20Poly1305;
+  options.esp_esn = false;
+  EXPECT_NE(swanctl_conf().find("esp_proposals = chacha20poly1305-noesn\n"), std::string::npos);
+  // A generator that starts anew takes the place of the one before (INITIAL_CONTACT).
+  EXPECT_EQ(swanctl_conf().find("unique"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace penstock::load
