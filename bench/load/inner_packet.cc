@@ -112,6 +112,9 @@ InnerPackets::Verdict InnerPackets::check(Bytes packet, uint32_t tunnel, bool do
   if (std::memcmp(packet.data() + (v6_ ? 8 : 12), addresses, address_bytes) != 0) {
     return Verdict::kWrongTunnel;
   }
+  if (!v6_ && reinterpret_cast<const Ipv4Header*>(packet.data())->is_fragment()) {
+    return Verdict::kFragment;
+  }
   if (length < front || length > packet.size()) return Verdict::kCorrupt;
   tag.bytes = static_cast<uint16_t>(length);
   const auto* udp = header_at<UdpHeader>(packet, ip_bytes_);
@@ -143,6 +146,7 @@ Counts& Counts::operator+=(const Counts& other) {
   corrupt += other.corrupt;
   wrong_tunnel += other.wrong_tunnel;
   not_opened += other.not_opened;
+  fragmented += other.fragmented;
   return *this;
 }
 
@@ -177,7 +181,9 @@ void Verifier::take(Bytes packet, uint32_t tunnel, bool down, uint64_t now) {
   if (tag.trial != trial_) return;  // what an earlier trial left in the queues
   Counts& counts = counts_[down ? 1 : 0];
   if (verdict != Verdict::kGood) {
-    ++(verdict == Verdict::kCorrupt ? counts.corrupt : counts.wrong_tunnel);
+    ++(verdict == Verdict::kCorrupt    ? counts.corrupt
+       : verdict == Verdict::kFragment ? counts.fragmented
+                                       : counts.wrong_tunnel);
     return;
   }
   switch (windows_[place(tag.tunnel, tag.flow, down)].note(tag.sequence)) {

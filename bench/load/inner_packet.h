@@ -56,6 +56,7 @@ class InnerPackets {
     kGood,
     kForeign,      // not of ours at all
     kWrongTunnel,  // ours, but not of this tunnel, flow or direction
+    kFragment,     // the first piece of one: the gateway has a smaller MTU somewhere
     kCorrupt,      // length, header or pattern differ from what was sent
   };
   // `tunnel`: where it came from, as the SA (of a clear packet: its client address) says. Fills in
@@ -113,6 +114,7 @@ struct Counts {
   uint64_t good = 0, good_bytes = 0, sent_bytes = 0;  // of inner packets
   uint64_t reordered = 0, duplicate = 0, too_late = 0;
   uint64_t corrupt = 0, wrong_tunnel = 0, not_opened = 0;
+  uint64_t fragmented = 0;  // came in pieces, which are not put together: lost
   [[nodiscard]] uint64_t offered() const { return sent + refused; }
   [[nodiscard]] uint64_t lost() const { return offered() > good ? offered() - good : 0; }
   Counts& operator+=(const Counts& other);

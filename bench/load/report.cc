@@ -34,6 +34,7 @@ json json_of(const Counts& counts, const LatencySummary& latency) {
           {"corrupt", counts.corrupt},
           {"wrong_tunnel", counts.wrong_tunnel},
           {"not_opened", counts.not_opened},
+          {"fragmented", counts.fragmented},
           {"received_bytes", counts.good_bytes},
           {"latency_ns", json_of(latency)}};
 }
@@ -87,6 +88,13 @@ const LatencySummary& slower(const TrialResult& trial) {
   return trial.up_latency.p99 > trial.down_latency.p99 ? trial.up_latency : trial.down_latency;
 }
 
+void add_fragments(std::string& text, const TrialResult& trial) {
+  const uint64_t fragmented = trial.up.fragmented + trial.down.fragmented;
+  if (fragmented == 0) return;
+  append(text, "%15s %lu came in fragments, lost: give the gateway's interfaces a larger MTU\n", "",
+         fragmented);
+}
+
 void add_search_row(std::string& text, const CaseResult& one, Direction direction) {
   const int ways = direction == Direction::kBoth ? 2 : 1;
   for (const FoundRate& found : one.found) {
@@ -98,6 +106,7 @@ void add_search_row(std::string& text, const CaseResult& one, Direction directio
            found.limited_by_generator ? "the generator's limit, the gateway's is higher" : "",
            one.gave_up ? "  precision not reached: see --trials" : "");
   }
+  if (!one.trials.empty()) add_fragments(text, one.trials.front());
   for (const TrialResult& trial : one.latency_trials) {
     const LatencySummary& latency = slower(trial);
     append(text, "%26s %14s  latency p50 %s, p99 %s, p99.9 %s; lost %.2g %%\n", "at",
@@ -115,6 +124,7 @@ void add_trial_row(std::string& text, const CaseResult& one, const TrialResult& 
          trial.wrong(), format_time(latency.p50).c_str(), format_time(latency.p99).c_str(),
          format_time(latency.p999).c_str(),
          trial.generator_too_slow() ? "  the generator did not reach the rate" : "");
+  add_fragments(text, trial);
   if (trial.rekeys + trial.rekeys_failed > 0) {
     append(text, "%15s %lu rekeyings, %lu failed, answer p50 %s, p99 %s\n", "", trial.rekeys,
            trial.rekeys_failed, format_time(trial.rekey_latency.p50).c_str(),

@@ -69,6 +69,17 @@ TEST(LoadReport, table_says_when_the_generator_is_the_limit) {
   EXPECT_NE(table.find("500 pps"), std::string::npos);
 }
 
+TEST(LoadReport, table_names_the_mtu_where_packets_come_in_fragments) {
+  Report report = a_report();
+  EXPECT_EQ(table_of(report).find("fragments"), std::string::npos);
+  report.cases[0].trials[0].up.fragmented = 77;
+  EXPECT_NE(table_of(report).find("77 came in fragments"), std::string::npos);
+  report.options.mode = Mode::kRate;
+  EXPECT_NE(table_of(report).find("77 came in fragments"), std::string::npos);
+  EXPECT_EQ(report.cases[0].trials[0].wrong(), 0U);
+  EXPECT_EQ(json_of(report)["cases"][0]["trials"][0]["up"]["fragmented"], 77);
+}
+
 TEST(LoadReport, storm_counts_handshakes) {
   Report report;
   report.options.mode = Mode::kConnect;

@@ -118,6 +118,20 @@ TEST_P(VerifierTest, payloads_that_changed_places_are_corrupt) {
   EXPECT_EQ(up().corrupt, 2U);
 }
 
+TEST_P(VerifierTest, packet_in_pieces_is_lost_but_not_changed) {
+  ByteVector piece = packet(1, 1, true);
+  piece.resize(400);
+  if (!GetParam()) {  // an IPv6 router makes no fragments
+    auto* const ip = reinterpret_cast<Ipv4Header*>(piece.data());
+    ip->total_length = Be16(400);
+    ip->fragment = Be16(kIpv4MoreFragments);
+  }
+  verifier_.take(piece, 1, true, 2000);
+  EXPECT_EQ(down().fragmented, GetParam() ? 0U : 1U);
+  EXPECT_EQ(down().corrupt, GetParam() ? 1U : 0U);
+  EXPECT_EQ(down().lost(), 1U);
+}
+
 TEST_P(VerifierTest, duplicates_and_reordering_are_told_apart) {
   std::vector<ByteVector> sent;
   for (int i = 0; i < 100; ++i) sent.push_back(packet(6));
