@@ -225,6 +225,13 @@ OuterFrames::Arrival OuterFrames::read(MutableBytes frame, AeadJob& job, uint8_t
   return arrival;
 }
 
+// Of another peer than the one that it was sent to is no session of ours.
+bool OuterFrames::find_session(uint32_t index, Arrival& arrival) const {
+  if (tunnel_of_index(index) == arrival.tunnel) arrival.session = sessions_.inbound(index);
+  arrival.kind = arrival.session == nullptr ? Kind::kUnknownIndex : Kind::kData;
+  return arrival.session != nullptr;
+}
+
 void OuterFrames::read_wireguard(const Datagram& datagram, Arrival& arrival, AeadJob& job) const {
   const MutableBytes message = datagram.payload;
   const auto* header = header_at<WireguardDataHeader>(message);
@@ -234,10 +241,7 @@ void OuterFrames::read_wireguard(const Datagram& datagram, Arrival& arrival, Aea
     return;
   }
   if (header == nullptr || message.size() < kWireguardMinimumDataBytes) return;
-  arrival.session = sessions_.inbound(header->receiver.get());
-  arrival.kind = arrival.session == nullptr ? Kind::kUnknownIndex : Kind::kData;
-  if (arrival.session == nullptr) return;
-  arrival.tunnel = tunnel_of_index(header->receiver.get());
+  if (!find_session(header->receiver.get(), arrival)) return;
   job = {};
   job.key = arrival.session->key;
   job.length = static_cast<uint32_t>(message.size() - kWireguardDataOverheadBytes);
@@ -250,11 +254,8 @@ void OuterFrames::read_esp(MutableBytes message, Arrival& arrival, AeadJob& job,
                            uint8_t* aside) const {
   if (message.size() < kEspFrontBytes + sizeof(EspTrailer) + kEspTagBytes) return;
   const auto* header = header_at<EspHeader>(message);
-  arrival.session = sessions_.inbound(header->spi.get());
-  arrival.kind = arrival.session == nullptr ? Kind::kUnknownIndex : Kind::kData;
-  if (arrival.session == nullptr) return;
+  if (!find_session(header->spi.get(), arrival)) return;
   const Sessions::Inbound& session = *arrival.session;
-  arrival.tunnel = tunnel_of_index(header->spi.get());
   arrival.sequence = session.esn ? whole_sequence(session.highest, header->sequence.get())
                                  : header->sequence.get();
   job = {};

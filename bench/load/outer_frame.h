@@ -70,6 +70,7 @@ class OuterFrames {
   size_t write_headers(uint8_t* frame, uint32_t tunnel, bool udp, uint16_t source_port,
                        uint16_t destination_port, size_t payload_bytes) const;
   [[nodiscard]] bool read_headers(MutableBytes frame, Datagram& out) const;
+  [[nodiscard]] bool find_session(uint32_t index, Arrival& arrival) const;
   void read_wireguard(const Datagram& datagram, Arrival& arrival, AeadJob& job) const;
   void read_esp(MutableBytes message, Arrival& arrival, AeadJob& job, uint8_t* aside) const;
 

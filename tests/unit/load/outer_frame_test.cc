@@ -86,6 +86,10 @@ TEST_P(OuterFramesTest, sealed_frame_opens_to_the_packet_that_was_sent) {
     }
     turn_round(frame, one.v6);
     AeadJob open_job;
+    uint8_t& last_of_destination = frame[one.v6 ? 14 + 39 : 14 + 19];
+    ++last_of_destination;  // to peer 4, who has no such session
+    EXPECT_EQ(outer.read(frame, open_job, aside).kind, OuterFrames::Kind::kUnknownIndex);
+    --last_of_destination;
     const auto arrival = outer.read(frame, open_job, aside);
     ASSERT_EQ(arrival.kind, OuterFrames::Kind::kData);
     EXPECT_EQ(arrival.tunnel, 3U);
