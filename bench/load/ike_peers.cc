@@ -92,6 +92,8 @@ class IkePeers final : public Peers, public Host {
   void drain(const PeerNow& now, uint32_t number);
   void on_installed(const PeerNow& now, const InstallChildSa& installed);
   void on_notify(const Notify& notify);
+  void give_up_rekeying(const PeerNow& now, uint32_t tunnel);
+  void fail(uint32_t tunnel, std::string why);
   [[nodiscard]] std::string advice(Reason reason, uint32_t tunnel) const;
   static Now at(const PeerNow& now) { return {now.boot_ns, now.wall_ns}; }
 
@@ -100,7 +102,9 @@ class IkePeers final : public Peers, public Host {
   CredentialStore store_;
   std::vector<std::unique_ptr<Engine>> engines_;
   std::vector<Peer> peers_;
+  const Nanoseconds answer_within_ns_;
   DeadlineHeap deadlines_;  // of the engines
+  DeadlineHeap rekeyings_;  // of the tunnels that are being rekeyed
   uint32_t current_ = 0;    // the tunnel for which something is done
   std::deque<PeerEffect> effects_;
   std::string trouble_;
@@ -108,7 +112,7 @@ class IkePeers final : public Peers, public Host {
 
 IkePeers::IkePeers(const Plan& plan, const EspWish& wish, RandomSource& random,
                    Nanoseconds answer_within_ns)
-    : plan_(plan), wish_(wish), peers_(plan.tunnels()) {
+    : plan_(plan), wish_(wish), peers_(plan.tunnels()), answer_within_ns_(answer_within_ns) {
   Options options;
   options.retransmit_timeout_ns = answer_within_ns / 3;
   options.retransmit_base = 1.0;
@@ -170,11 +174,8 @@ void IkePeers::initiate(const PeerNow& now, uint32_t tunnel) {
   peer.under_way = true;
   Engine& engine = *engines_[engine_of(tunnel)];
   const std::string name = std::to_string(tunnel);
-  if (peer.up) {
-    SaSelection selection;
-    selection.ike = name;
-    selection.child = kChildName;
-    (void)engine.rekey(at(now), selection, false);
+  if (peer.up && engine.rekey(at(now), {.ike = name, .child = kChildName}, false) > 0) {
+    rekeyings_.set_no_later_than(tunnel, now.boot_ns + answer_within_ns_);
   } else {
     engine.initiate(at(now), tunnel + 1, name, kChildName);
   }
@@ -201,6 +202,17 @@ void IkePeers::on_timeout(const PeerNow& now) {
     engines_[number]->on_timeout(at(now));
     drain(now, number);
   }
+  while (rekeyings_.earliest_ns() <= now.boot_ns) give_up_rekeying(now, rekeyings_.pop());
+}
+
+// Begun anew the tunnel has better prospects.
+void IkePeers::give_up_rekeying(const PeerNow& now, uint32_t tunnel) {
+  if (!peers_[tunnel].under_way) return;
+  fail(tunnel, "the gateway does not carry out a rekeying");
+  current_ = tunnel;
+  const uint32_t number = engine_of(tunnel);
+  (void)engines_[number]->terminate(at(now), 0, {.ike = std::to_string(tunnel), .child = {}}, true);
+  drain(now, number);
 }
 
 void IkePeers::drain(const PeerNow& now, uint32_t number) {
@@ -238,18 +250,29 @@ void IkePeers::on_installed(const PeerNow& now, const InstallChildSa& installed)
   up.in_udp = wish_.in_udp;
   up.rekeyed = peer.up;
   up.took_ns = peer.under_way ? now.boot_ns - peer.began_ns : 0;
+  rekeyings_.remove(up.tunnel);
   peer.up = true;
   peer.under_way = false;
   effects_.emplace_back(std::move(up));
 }
 
 void IkePeers::on_notify(const Notify& notify) {
-  using Kind = Notify::Kind;
-  if (notify.kind != Kind::kCommandFailed || notify.command == 0) return;
-  const auto tunnel = static_cast<uint32_t>(notify.command - 1);
+  const std::string why = notify.text + " (" + std::string(label_of(notify.reason)) + ")";
+  if (notify.kind == Notify::Kind::kCommandFailed && notify.command != 0) {
+    const auto tunnel = static_cast<uint32_t>(notify.command - 1);
+    fail(tunnel, why + advice(notify.reason, tunnel));
+  } else if (notify.kind == Notify::Kind::kIkeDown) {
+    const auto tunnel = static_cast<uint32_t>(std::stoul(notify.connection));
+    const bool rekeying = peers_[tunnel].up && peers_[tunnel].under_way;
+    peers_[tunnel].up = false;
+    if (rekeying) fail(tunnel, "the IKE SA ended while it was rekeyed: " + why);
+  }
+}
+
+void IkePeers::fail(uint32_t tunnel, std::string why) {
   peers_[tunnel].under_way = false;
-  trouble_ = notify.text + " (" + std::string(label_of(notify.reason)) + ")" +
-             advice(notify.reason, tunnel);
+  rekeyings_.remove(tunnel);
+  trouble_ = std::move(why);
   effects_.emplace_back(HandshakeFailed{tunnel, trouble_});
 }
 

@@ -1,13 +1,9 @@
-// A session from the handshake to frames that are sealed, read and opened again.
+// Frames that are sealed, read and opened again.
 #include "bench/load/outer_frame.h"
 
 #include <gtest/gtest.h>
 
-#include <deque>
-
 #include "bench/load/inner_packet.h"
-#include "controlplane/crypto/x25519.h"
-#include "controlplane/wireguard/device.h"
 #include "dataplane/wire/checksum.h"
 #include "dataplane/wire/ethernet.h"
 
@@ -151,106 +147,6 @@ TEST(OuterFrames, other_frames_are_told_apart) {
   EXPECT_EQ(arrival.payload.size(), 92U);
   frame[42] = 4;  // data, of an index that nobody has
   EXPECT_EQ(outer.read(frame, job, aside).kind, OuterFrames::Kind::kUnknownIndex);
-}
-
-class Indices final : public wireguard::IndexSource {
- public:
-  Result<uint32_t> reserve() override { return ++last_; }
-  void release(uint32_t) override {}
-
- private:
-  uint32_t last_ = 0;
-};
-
-// The gateway's own machine as the responder.
-class WireguardPeersTest : public testing::Test {
- protected:
-  WireguardPeersTest()
-      : plan_(make_plan(Protocol::kWireguard, false)),
-        peers_(make_wireguard_peers(plan_, random_, kSecond)),
-        device_(random_, indices_, {}) {
-    wireguard::DeviceChange change;
-    change.private_key = plan_.gateway_private_key();
-    change.listen_port = plan_.listen_port();
-    for (uint32_t tunnel = 0; tunnel < 2; ++tunnel) {
-      wireguard::PeerChange peer;
-      peer.public_key = x25519_public(plan_.peer_key(tunnel));
-      change.peers.push_back(peer);
-    }
-    EXPECT_TRUE(device_.apply(now(), change).ok());
-  }
-
-  [[nodiscard]] wireguard::Now now() const { return {now_.boot_ns, now_.wall_ns}; }
-  // Everything that either side has to say goes to the other.
-  void exchange() {
-    for (int round = 0; round < 8; ++round) {
-      while (auto effect = peers_->poll()) {
-        if (const auto* datagram = std::get_if<SendToGateway>(&*effect)) {
-          device_.on_datagram(now(), {plan_.peer(datagram->tunnel), datagram->local_port},
-                              {plan_.gateway_outside(), datagram->remote_port}, WorkerId{0},
-                              datagram->payload);
-        } else if (const auto* up = std::get_if<SessionUp>(&*effect)) {
-          up_.push_back(*up);
-        } else if (const auto* failed = std::get_if<HandshakeFailed>(&*effect)) {
-          failed_.push_back(*failed);
-        }
-      }
-      while (auto effect = device_.poll()) {
-        if (auto* compute = std::get_if<wireguard::Compute>(&*effect)) {
-          device_.on_compute(now(), compute->id, wireguard::run_compute(compute->job));
-        } else if (const auto* datagram = std::get_if<wireguard::SendDatagram>(&*effect)) {
-          peers_->on_datagram(now_, plan_.tunnel_of_peer(datagram->remote.address),
-                              datagram->remote.port, plan_.listen_port(), datagram->payload);
-        } else if (const auto* install = std::get_if<wireguard::InstallKeypair>(&*effect)) {
-          installed_.push_back(*install);
-        }
-      }
-    }
-  }
-
-  SystemRandom random_;
-  Indices indices_;
-  PeerNow now_{1000 * kSecond, 1'800'000'000 * kSecond};
-  Plan plan_;
-  std::unique_ptr<Peers> peers_;
-  wireguard::Device device_;
-  std::vector<SessionUp> up_;
-  std::vector<HandshakeFailed> failed_;
-  std::vector<wireguard::InstallKeypair> installed_;
-};
-
-TEST_F(WireguardPeersTest, both_sides_have_the_same_keys) {
-  peers_->prepare(now_, 1);
-  peers_->initiate(now_, 1);
-  exchange();
-  ASSERT_EQ(up_.size(), 1U);
-  ASSERT_EQ(installed_.size(), 1U);
-  EXPECT_EQ(up_[0].tunnel, 1U);
-  EXPECT_FALSE(up_[0].rekeyed);
-  EXPECT_EQ(up_[0].peer_index, installed_[0].local_index);
-  EXPECT_EQ(up_[0].local_index, installed_[0].remote_index);
-  EXPECT_EQ(up_[0].send_keys.cipher_key, installed_[0].receive_key);
-  EXPECT_EQ(up_[0].receive_keys.cipher_key, installed_[0].send_key);
-  now_.boot_ns += kSecond;
-  now_.wall_ns += kSecond;
-  peers_->initiate(now_, 1);
-  exchange();
-  ASSERT_EQ(up_.size(), 2U);
-  EXPECT_TRUE(up_[1].rekeyed);
-  EXPECT_NE(up_[1].local_index, up_[0].local_index);
-  EXPECT_EQ(tunnel_of_index(up_[1].local_index), 1U);
-}
-
-TEST_F(WireguardPeersTest, no_answer_fails_with_a_sentence) {
-  peers_->initiate(now_, 4);  // a peer that the gateway does not have
-  exchange();
-  EXPECT_TRUE(failed_.empty());
-  now_.boot_ns += kSecond;
-  peers_->on_timeout(now_);
-  exchange();
-  ASSERT_EQ(failed_.size(), 1U);
-  EXPECT_EQ(failed_[0].tunnel, 4U);
-  EXPECT_NE(failed_[0].why.find("--seed"), std::string::npos);
 }
 
 }  // namespace
