@@ -140,13 +140,28 @@ load connect --protocol clear
 check 'a connect storm in clear is refused in words' said 'connect: --protocol clear has no tunnels'
 
 # IKEv2 and ESP.
+load_swanctl() {
+  SWANCTL_DIR=$work/gw swanctl --load-all --file "$work/gw/swanctl.conf" \
+    --uri "unix://$work/gw/vici.sock" >"$work/swanctl.log" 2>&1
+}
+lossless='[.cases[].trials[] | .loss_ratio == 0 and .wrong == 0 and .up.received > 900 and
+  .down.received > 900] | length > 0 and all'
 esp=(--protocol esp --tunnels 16)
 check 'a gateway of IKEv2 takes its configuration' start_gateway "${esp[@]}"
-SWANCTL_DIR=$work/gw swanctl --load-all --file "$work/gw/swanctl.conf" \
-  --uri "unix://$work/gw/vici.sock" >"$work/swanctl.log" 2>&1
-check 'swanctl loads the connections that were written' test $? = 0
+check 'swanctl loads the connections that were written' load_swanctl
+load connect "${esp[@]}" --json "$work/load.json"
+check 'a connect storm of IKEv2 brings all tunnels up' \
+  figures '.storms[0] | .up == 16 and .handshakes == 16 and .latency_ns.p50 > 0'
 load rate "${esp[@]}" --size 64,1420 "${low[@]}" --json "$work/load.json"
-check 'ESP in UDP loses nothing at a low rate' \
-  figures '[.cases[].trials[] | .loss_ratio == 0 and .wrong == 0 and .up.received > 900 and
-            .down.received > 900] | length == 2 and all'
+check 'ESP in UDP loses nothing at a low rate' figures "$lossless"
+load rate "${esp[@]}" --size 512 "${low[@]}" --rekey-rate 50 --json "$work/load.json"
+check 'rekeyed tunnels of ESP lose nothing' figures "$lossless"
+check 'and are rekeyed' figures '.cases[0].trials[0].rekeys | .done > 10 and .failed == 0'
+stop_gateway
+
+esp+=(--esp-in-udp no --esp-cipher chacha20poly1305)
+check 'a gateway of ESP without UDP takes its configuration' start_gateway "${esp[@]}"
+check 'swanctl loads another cipher' load_swanctl
+load rate "${esp[@]}" --size 64,1420 "${low[@]}" --json "$work/load.json"
+check 'ESP as protocol 50 with ChaCha20-Poly1305 loses nothing' figures "$lossless"
 stop_gateway
