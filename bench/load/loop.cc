@@ -79,7 +79,8 @@ TrialResult PacketLoop::run(const TrialSpec& spec) {
   const auto interval = static_cast<uint64_t>(spec.interval_s * tsc_hz_);
   uint64_t next_sample = interval == 0 ? UINT64_MAX : interval;
   uint64_t elapsed = 0;
-  for (; elapsed < length; elapsed = rte_rdtsc() - began_tsc_) {
+  meter_.begin(began_tsc_);
+  for (; elapsed < length; elapsed = end_turn() - began_tsc_) {
     send_due(began_tsc_ + elapsed);
     turn();
     if (elapsed < next_sample) continue;
@@ -88,6 +89,7 @@ TrialResult PacketLoop::run(const TrialSpec& spec) {
   }
   TrialResult result;
   result.seconds = static_cast<double>(elapsed) / tsc_hz_;
+  result.busy = meter_.share();
   drain(spec.drain_s);
   if (interval != 0) sample(result.seconds);
   result.asked_rate = spec.rate;
@@ -104,6 +106,12 @@ TrialResult PacketLoop::run(const TrialSpec& spec) {
   result.samples = samples_;
   show_progress();
   return result;
+}
+
+uint64_t PacketLoop::end_turn() {
+  const uint64_t tsc = rte_rdtsc();
+  meter_.end_turn(tsc);
+  return tsc;
 }
 
 // The last packets may still be in the gateway; more than it can hold comes in no time.
@@ -156,6 +164,7 @@ uint32_t PacketLoop::receive_sealed() {
   rte_mbuf* frames[kReceiveBurst];
   const uint16_t count = ports_.receive(kOutside, frames, kReceiveBurst);
   if (count == 0) return 0;
+  meter_.note_work();
   const uint64_t tsc = rte_rdtsc();
   for (uint16_t i = 0; i < count; ++i) rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
   size_t ready = 0;
@@ -193,6 +202,7 @@ uint32_t PacketLoop::receive_clear(Side side) {
   rte_mbuf* frames[kReceiveBurst];
   const uint16_t count = ports_.receive(side, frames, kReceiveBurst);
   if (count == 0) return 0;
+  meter_.note_work();
   const uint64_t tsc = rte_rdtsc();
   for (uint16_t i = 0; i < count; ++i) rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
   const Be16 packet_type(plan_.inner_v6() ? kEtherTypeIpv6 : kEtherTypeIpv4);

@@ -13,6 +13,7 @@
 #include "bench/load/ports.h"
 #include "bench/load/sessions.h"
 #include "bench/load/trial.h"
+#include "bench/load/work_meter.h"
 #include "dataplane/crypto/aead.h"
 
 namespace penstock::load {
@@ -44,6 +45,7 @@ class PacketLoop {
   };
   void begin(const TrialSpec& spec);
   void turn();
+  uint64_t end_turn();
   uint32_t receive(Side side);
   uint32_t receive_sealed();
   uint32_t receive_clear(Side side);
@@ -97,6 +99,7 @@ class PacketLoop {
   Way ways_[2];  // up, down
   uint64_t random_ = 0x2545f4914f6cdd1dULL;
   uint64_t not_opened_ = 0;
+  WorkMeter meter_;
   std::vector<Sample> samples_;
   uint8_t clear_link_[2][14] = {};  // by side, the Ethernet header of packets in clear
 

@@ -60,6 +60,7 @@ void PacketLoop::send_sealed(Way& way, uint16_t count) {
   rte_mbuf* frames[kSendBurst];
   if (rte_pktmbuf_alloc_bulk(ports_.pool(), frames, count) != 0) return;
   way.attempted += count;
+  meter_.note_work();
   uint32_t tunnels[kSendBurst], flows[kSendBurst];
   for (uint16_t i = 0; i < count; ++i) {
     next_flow(way, tunnels[i], flows[i]);
@@ -104,6 +105,7 @@ void PacketLoop::send_clear(Way& way, bool down, uint16_t count) {
   rte_mbuf* frames[kSendBurst];
   if (rte_pktmbuf_alloc_bulk(ports_.pool(), frames, count) != 0) return;
   way.attempted += count;
+  meter_.note_work();
   uint16_t sizes[kSendBurst];
   PacketTag tag;
   tag.trial = verifier_.trial();

@@ -133,6 +133,7 @@ void PacketLoop::look_after(uint32_t tunnel, Nanoseconds now_ns) {
 void PacketLoop::serve_peers() {
   peers_.on_timeout(now());
   while (auto effect = peers_.poll()) {
+    meter_.note_work();
     if (const auto* datagram = std::get_if<SendToGateway>(&*effect)) {
       send_datagram(*datagram);
     } else if (const auto* session = std::get_if<SessionUp>(&*effect)) {

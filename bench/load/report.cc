@@ -1,5 +1,6 @@
 #include "bench/load/report.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 
@@ -46,6 +47,7 @@ json json_of(const TrialResult& trial, Direction direction) {
                {"received_bps", trial.good_bits_per_second()},
                {"loss_ratio", trial.loss_ratio()},
                {"wrong", trial.wrong()},
+               {"generator_busy", trial.busy},
                {"generator_too_slow", trial.generator_too_slow()}};
   if (direction != Direction::kDown) made["up"] = json_of(trial.up, trial.up_latency);
   if (direction != Direction::kUp) made["down"] = json_of(trial.down, trial.down_latency);
@@ -95,14 +97,28 @@ void add_fragments(std::string& text, const TrialResult& trial) {
          fragmented);
 }
 
+// Of the generator in the trial that found this rate.
+std::string busy_at(const CaseResult& one, const FoundRate& found) {
+  for (const TrialResult& trial : one.trials) {
+    const double sent = trial.outcome().sent_rate;
+    const double rate = trial.asked_rate > 0 ? std::min(trial.asked_rate, sent) : sent;
+    if (rate != found.packets_per_second || trial.loss_ratio() > found.loss) continue;
+    char text[16];
+    std::snprintf(text, sizeof text, "%.0f %%", trial.busy * 100);
+    return text;
+  }
+  return "-";  // nothing was found
+}
+
 void add_search_row(std::string& text, const CaseResult& one, Direction direction) {
   const int ways = direction == Direction::kBoth ? 2 : 1;
   for (const FoundRate& found : one.found) {
     const double all = found.packets_per_second * ways;
     char loss[32];
     std::snprintf(loss, sizeof loss, found.loss > 0 ? "%.3g %%" : "none", found.loss * 100);
-    append(text, "%8u %6s %9s %14s %14s  %s%s\n", one.tunnels, one.mix.name.c_str(), loss,
+    append(text, "%8u %6s %9s %14s %14s %6s  %s%s\n", one.tunnels, one.mix.name.c_str(), loss,
            format_packet_rate(all).c_str(), format_bit_rate(bits(all, one.mix)).c_str(),
+           busy_at(one, found).c_str(),
            found.limited_by_generator ? "the generator's limit, the gateway's is higher" : "",
            one.gave_up ? "  precision not reached: see --trials" : "");
   }
@@ -118,11 +134,11 @@ void add_search_row(std::string& text, const CaseResult& one, Direction directio
 
 void add_trial_row(std::string& text, const CaseResult& one, const TrialResult& trial) {
   const LatencySummary& latency = slower(trial);
-  append(text, "%8u %6s %14s %14s %10.4g %% %6lu %10s %10s %10s%s\n", one.tunnels,
+  append(text, "%8u %6s %14s %14s %10.4g %% %6lu %10s %10s %10s %4.0f %%%s\n", one.tunnels,
          one.mix.name.c_str(), format_packet_rate(trial.good_packets_per_second()).c_str(),
          format_bit_rate(trial.good_bits_per_second()).c_str(), trial.loss_ratio() * 100,
          trial.wrong(), format_time(latency.p50).c_str(), format_time(latency.p99).c_str(),
-         format_time(latency.p999).c_str(),
+         format_time(latency.p999).c_str(), trial.busy * 100,
          trial.generator_too_slow() ? "  the generator did not reach the rate" : "");
   add_fragments(text, trial);
   if (trial.rekeys + trial.rekeys_failed > 0) {
@@ -154,12 +170,13 @@ std::string table_of(const Report& report) {
          std::string(name_of(options.order)).c_str(),
          options.direction == Direction::kBoth ? ", both directions together" : "");
   if (options.mode == Mode::kSearch) {
-    append(text, "%8s %6s %9s %14s %14s\n", "tunnels", "size", "loss", "packets", "inner bits");
+    append(text, "%8s %6s %9s %14s %14s %6s\n", "tunnels", "size", "loss", "packets", "inner bits",
+           "busy");
     for (const CaseResult& one : report.cases) add_search_row(text, one, options.direction);
     return text;
   }
-  append(text, "%8s %6s %14s %14s %12s %6s %10s %10s %10s\n", "tunnels", "size", "received",
-         "inner bits", "lost", "wrong", "p50", "p99", "p99.9");
+  append(text, "%8s %6s %14s %14s %12s %6s %10s %10s %10s %6s\n", "tunnels", "size", "received",
+         "inner bits", "lost", "wrong", "p50", "p99", "p99.9", "busy");
   for (const CaseResult& one : report.cases) {
     for (const TrialResult& trial : one.trials) add_trial_row(text, one, trial);
   }

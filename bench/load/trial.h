@@ -42,6 +42,7 @@ struct TrialResult {
   LatencySummary up_latency, down_latency;
   uint64_t rekeys = 0, rekeys_failed = 0;
   LatencySummary rekey_latency;
+  double busy = 0;       // share of the time in which the generator had something to do
   uint64_t foreign = 0;  // packets that are not of the generator
   std::vector<Sample> samples;
 

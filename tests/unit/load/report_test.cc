@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "bench/load/svg_plot.h"
+#include "bench/load/work_meter.h"
 
 namespace penstock::load {
 namespace {
@@ -11,6 +12,7 @@ TrialResult a_trial(double rate, uint64_t lost) {
   TrialResult trial;
   trial.asked_rate = rate;
   trial.seconds = 2;
+  trial.busy = rate / 1000;
   trial.up.sent = 1000;
   trial.up.good = 1000 - lost;
   trial.up.good_bytes = 100 * trial.up.good;
@@ -47,6 +49,7 @@ TEST(LoadReport, json_has_the_figures) {
   EXPECT_EQ(one["trials"][0]["up"]["lost"], 100);
   EXPECT_DOUBLE_EQ(one["trials"][0]["loss_ratio"], 0.1);
   EXPECT_EQ(one["trials"][0]["received_pps"], 450);
+  EXPECT_DOUBLE_EQ(one["trials"][0]["generator_busy"], 0.6);
   EXPECT_EQ(one["trials"][0]["up"]["latency_ns"]["p99_9"], 20e3);
   EXPECT_FALSE(one["trials"][0].contains("down"));
   EXPECT_EQ(one["latency"].size(), 1U);
@@ -67,6 +70,32 @@ TEST(LoadReport, table_says_when_the_generator_is_the_limit) {
   const std::string table = table_of(a_report());
   EXPECT_NE(table.find("the generator's limit"), std::string::npos);
   EXPECT_NE(table.find("500 pps"), std::string::npos);
+}
+
+TEST(LoadReport, table_says_how_busy_the_generator_was) {
+  Report report = a_report();
+  // Found by a trial, and by none.
+  EXPECT_NE(table_of(report).find("   50 %  \n"), std::string::npos) << table_of(report);
+  EXPECT_NE(table_of(report).find("      -  the generator's limit"), std::string::npos);
+  report.options.mode = Mode::kRate;
+  EXPECT_NE(table_of(report).find("  50 %\n"), std::string::npos) << table_of(report);
+}
+
+TEST(WorkMeter, share_is_that_of_turns_with_work) {
+  WorkMeter meter;
+  EXPECT_EQ(meter.share(), 0);
+  meter.note_work();
+  meter.begin(1000);
+  meter.end_turn(1300);  // what was noted before the beginning does not count
+  meter.note_work();
+  meter.note_work();
+  meter.end_turn(1400);
+  meter.end_turn(1900);
+  meter.note_work();
+  meter.end_turn(2000);
+  EXPECT_DOUBLE_EQ(meter.share(), 0.2);
+  meter.begin(5000);
+  EXPECT_EQ(meter.share(), 0);
 }
 
 TEST(LoadReport, table_names_the_mtu_where_packets_come_in_fragments) {
