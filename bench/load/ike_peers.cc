@@ -8,6 +8,7 @@
 #include "controlplane/ike/engine.h"
 #include "controlplane/sansio/deadline_heap.h"
 #include "dataplane/wire/esp.h"
+#include "gateway/base/text.h"
 
 namespace penstock::load {
 namespace {
@@ -262,7 +263,9 @@ void IkePeers::on_notify(const Notify& notify) {
     const auto tunnel = static_cast<uint32_t>(notify.command - 1);
     fail(tunnel, why + advice(notify.reason, tunnel));
   } else if (notify.kind == Notify::Kind::kIkeDown) {
-    const auto tunnel = static_cast<uint32_t>(std::stoul(notify.connection));
+    const auto number = parse_unsigned(notify.connection, plan_.tunnels() - 1);
+    if (!number) return;  // begun by the gateway, and of none of our connections
+    const auto tunnel = static_cast<uint32_t>(*number);
     const bool rekeying = peers_[tunnel].up && peers_[tunnel].under_way;
     peers_[tunnel].up = false;
     if (rekeying) fail(tunnel, "the IKE SA ended while it was rekeyed: " + why);
