@@ -25,42 +25,20 @@ SameAddresses shared(const Packet& packet, const Packet& before) {
 void Pipeline::forward(Vector<Packet>& packets) {
   const PolicyTable* policies =
       tables_.interfaces[kPolicyInterface.value].policies.load(std::memory_order_acquire);
-  if (policies != nullptr && !policies->empty()) return forward_with_policies(packets, *policies);
-  // All look-ups first: a short loop without branches that depend on them, so that the memory
-  // accesses of several packets overlap.
-  Lookup lookups[kMaxVector];
-  bool is_head[kMaxVector];  // the first of a train
-  const Lookup* before = lookups;
-  for (size_t i = 0; i < packets.size(); ++i) {
-    const SameAddresses same = i > 0 ? shared(packets[i], packets[i - 1]) : SameAddresses{};
-    is_head[i] = !same.both();
-    if (same.both()) continue;
-    packets[i].family == 4 ? look_up<4>(packets[i], same, *before, lookups[i])
-                           : look_up<6>(packets[i], same, *before, lookups[i]);
-    before = &lookups[i];
+  if (policies != nullptr && !policies->empty()) {
+    forward_all<true>(packets, policies);
+  } else {
+    forward_all<false>(packets, nullptr);
   }
-  const Lookup* found = lookups;
-  Train train;
-  for (size_t i = 0; i < packets.size(); ++i) {
-    if (is_head[i]) {
-      found = &lookups[i];
-      train.checked = train.matched = false;
-    }
-    if (packets[i].family == 4) {
-      forward_one<4, false>(packets[i], *found, nullptr, train);
-    } else {
-      forward_one<6, false>(packets[i], *found, nullptr, train);
-    }
-  }
-  packets.clear();
 }
 
-// The same with policies, which are asked before the routes (RFC 4301 5.1, 5.2): in short loops
-// too.
-void Pipeline::forward_with_policies(Vector<Packet>& packets, const PolicyTable& policies) {
+// All look-ups first: short loops without branches that depend on them, so that the memory accesses
+// of several packets overlap. Policies are asked before the routes (RFC 4301 5.1, 5.2).
+template <bool kPolicies>
+void Pipeline::forward_all(Vector<Packet>& packets, const PolicyTable* policies) {
   Lookup lookups[kMaxVector];
-  bool is_head[kMaxVector];
-  const bool huge = policies.is_huge();
+  bool is_head[kMaxVector];  // the first of a train
+  const bool huge = kPolicies && policies->is_huge();
   const Lookup* before = lookups;
   for (size_t i = 0; i < packets.size(); ++i) {
     const Packet& packet = packets[i];
@@ -69,23 +47,25 @@ void Pipeline::forward_with_policies(Vector<Packet>& packets, const PolicyTable&
     if (same.both()) continue;
     if (packet.family == 4) {
       look_up<4>(packet, same, *before, lookups[i]);
-      if (!huge) look_up_policies<4>(policies, packet, same, *before, lookups[i]);
+      if (kPolicies && !huge) look_up_policies<4>(*policies, packet, same, *before, lookups[i]);
     } else {
       look_up<6>(packet, same, *before, lookups[i]);
-      if (!huge) look_up_policies<6>(policies, packet, same, *before, lookups[i]);
+      if (kPolicies && !huge) look_up_policies<6>(*policies, packet, same, *before, lookups[i]);
     }
     before = &lookups[i];
   }
-  if (huge) {
-    look_up_many_policies<4>(policies, packets, is_head, lookups);
-    look_up_many_policies<6>(policies, packets, is_head, lookups);
-  }
-  for (size_t i = 0; i < packets.size() && policies.is_large(); ++i) {
-    if (!is_head[i]) continue;
-    if (packets[i].family == 4) {
-      policies.prefetch<4>(lookups[i].out);
-    } else {
-      policies.prefetch<16>(lookups[i].out);
+  if constexpr (kPolicies) {
+    if (huge) {
+      look_up_many_policies<4>(*policies, packets, is_head, lookups);
+      look_up_many_policies<6>(*policies, packets, is_head, lookups);
+    }
+    for (size_t i = 0; i < packets.size() && policies->is_large(); ++i) {
+      if (!is_head[i]) continue;
+      if (packets[i].family == 4) {
+        policies->prefetch<4>(lookups[i].out);
+      } else {
+        policies->prefetch<16>(lookups[i].out);
+      }
     }
   }
   const Lookup* found = lookups;
@@ -96,9 +76,9 @@ void Pipeline::forward_with_policies(Vector<Packet>& packets, const PolicyTable&
       train.checked = train.matched = false;
     }
     if (packets[i].family == 4) {
-      forward_one<4, true>(packets[i], *found, &policies, train);
+      forward_one<4, kPolicies>(packets[i], *found, policies, train);
     } else {
-      forward_one<6, true>(packets[i], *found, &policies, train);
+      forward_one<6, kPolicies>(packets[i], *found, policies, train);
     }
   }
   packets.clear();

@@ -213,7 +213,8 @@ class Pipeline {
   template <uint8_t kFamily>
   PENSTOCK_HOT void look_up(const Packet& packet, SameAddresses same, const Lookup& before,
                             Lookup& found) const;
-  void forward_with_policies(Vector<Packet>& packets, const PolicyTable& policies);
+  template <bool kPolicies>
+  void forward_all(Vector<Packet>& packets, const PolicyTable* policies);
   template <uint8_t kFamily>
   PENSTOCK_HOT void look_up_policies(const PolicyTable& policies, const Packet& packet,
                                      SameAddresses same, const Lookup& before, Lookup& found) const;

@@ -20,31 +20,10 @@ void Pipeline::into_tunnel(Packet& packet) {
   outbound_.push(&packet);
 }
 
-namespace {
-
-// The tunnel's outer headers as they were at `version`, as a whole.
-struct OuterHeaders {
-  uint64_t words[kMaxOuterHeader / 8];
-  uint32_t version = 0;
-
-  explicit OuterHeaders(const TunnelHot& hot) {
-    do {
-      version = hot.version.load(std::memory_order_acquire);
-      for (size_t i = 0; i < std::size(words); ++i) {
-        words[i] = hot.header[i].load(std::memory_order_relaxed);
-      }
-      std::atomic_thread_fence(std::memory_order_acquire);
-    } while ((version & 1) != 0 || hot.version.load(std::memory_order_relaxed) != version);
-  }
-  [[nodiscard]] const uint8_t* bytes() const { return reinterpret_cast<const uint8_t*>(words); }
-};
-
-}  // namespace
-
 template <TunnelProtocol kProtocol>
 OuterPath Pipeline::find_outer_path(TunnelHot& hot, uint32_t version) {
-  const OuterHeaders headers(hot);
-  const uint8_t* bytes = headers.bytes();
+  const OuterHeaders<kMaxOuterHeader / 8> headers(hot);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(headers.words);
   if (bytes[0] == 0) return {};  // no endpoint
   const bool v4 = bytes[0] >> 4 == 4;
   const uint32_t index = v4 ? fib_.lookup_v4(bytes + 16) : fib_.lookup_v6(bytes + 24);
@@ -74,8 +53,8 @@ template OuterPath Pipeline::find_outer_path<TunnelProtocol::kEsp>(TunnelHot&, u
 // write_outer() over IPv6. False: the headers have changed, and are not of IPv6 any more.
 bool Pipeline::write_outer_ipv6(Packet& packet, const TunnelHot& hot, uint16_t message_bytes,
                                 uint8_t traffic_class, uint8_t* message) {
-  const OuterHeaders headers(hot);
-  const uint8_t* bytes = headers.bytes();
+  const OuterHeaders<kMaxOuterHeader / 8> headers(hot);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(headers.words);
   if (bytes[0] >> 4 != 6) return false;
   const bool in_udp = bytes[6] == kProtocolUdp;
   const size_t outer_bytes = in_udp ? kOuterIpv6Bytes : sizeof(Ipv6Header);

@@ -46,6 +46,21 @@ inline void finish_udp_ipv6(rte_mbuf* m, uint8_t* outer, bool offload) {
   }
 }
 
+// The first words of a tunnel's outer headers, all of one version (see TunnelHot).
+template <size_t kWords>
+struct OuterHeaders {
+  uint64_t words[kWords];
+  uint32_t version = 0;
+
+  explicit OuterHeaders(const TunnelHot& hot) {
+    do {
+      version = hot.version.load(std::memory_order_acquire);
+      for (size_t i = 0; i < kWords; ++i) words[i] = hot.header[i].load(std::memory_order_relaxed);
+      std::atomic_thread_fence(std::memory_order_acquire);
+    } while ((version & 1) != 0 || hot.version.load(std::memory_order_relaxed) != version);
+  }
+};
+
 // Of a packet whose tunnel is chosen.
 PENSTOCK_HOT void Pipeline::into_esp_tunnel(Packet& packet) {
   packet.rerouted = true;
@@ -68,22 +83,16 @@ PENSTOCK_HOT OuterPath Pipeline::outer_path(TunnelHot& hot) {
   return find_outer_path<kProtocol>(hot, version);
 }
 
-// Puts the tunnel's outer headers in front of the message and fills in what varies. They are read
-// consistently (see TunnelHot), and again if they changed meanwhile. WireGuard is always in UDP.
-// False: the endpoint is not known.
+// Puts the tunnel's outer headers in front of the message and fills in what varies. WireGuard is
+// always in UDP. False: the endpoint is not known.
 template <TunnelProtocol kProtocol>
 PENSTOCK_HOT bool Pipeline::write_outer(Packet& packet, const TunnelHot& hot,
                                         uint16_t message_bytes, uint8_t traffic_class,
                                         uint8_t* message, bool dont_fragment) {
   constexpr bool kAlwaysUdp = kProtocol == TunnelProtocol::kWireguard;
   while (true) {
-    const uint32_t before = hot.version.load(std::memory_order_acquire);
-    const uint64_t first = hot.header[0].load(std::memory_order_relaxed);
-    const uint64_t second = hot.header[1].load(std::memory_order_relaxed);
-    const uint64_t third = hot.header[2].load(std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if ((before & 1) != 0 || hot.version.load(std::memory_order_relaxed) != before) [[unlikely]]
-      continue;
+    const OuterHeaders<3> headers(hot);
+    const auto [first, second, third] = headers.words;
     if ((first & 0xff) != kIpv4PlainVersionLength) [[unlikely]] {
       if (first == 0) return false;
       if (write_outer_ipv6(packet, hot, message_bytes, traffic_class, message)) return true;

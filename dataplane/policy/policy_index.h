@@ -239,10 +239,9 @@ class PolicyIndex {
     }
   }
 
-  // `other` is the packet's address that is not indexed here.
-  //
   // What search() would find, where that is plain at once: no prefix lies around this one, and its
-  // first policy matches by addresses alone. Else null.
+  // first policy matches by addresses alone. Else null. `other` is the packet's address that is not
+  // indexed here.
   [[nodiscard]] const Entry* only_match(uint32_t node, policy_detail::Value<kBytes> other) const {
     const Entry* first = nodes_[node].first.load(std::memory_order_acquire);
     const uint32_t around = nodes_[node].parent.load(std::memory_order_acquire) |
