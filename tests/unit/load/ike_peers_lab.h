@@ -2,17 +2,15 @@
 // between them.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "bench/load/peers.h"
 #include "controlplane/ike/crypto/proposals.h"
 #include "controlplane/ike/engine.h"
+#include "tests/unit/load/peers_lab.h"
 
 namespace penstock::load {
 
@@ -40,7 +38,7 @@ struct Gateway {
   std::string clients = "10.128.0.0";  // and as far as they go
 };
 
-class IkePeersLab : public testing::Test {
+class IkePeersLab : public PeersLab {
  protected:
   void start(uint32_t tunnels, const EspWish& wish = {}, const Gateway& gateway = {}) {
     PlanOptions options;
@@ -93,31 +91,13 @@ class IkePeersLab : public testing::Test {
   }
 
   [[nodiscard]] ike::Now engine_now() const { return {now_.boot_ns, now_.wall_ns}; }
-  void advance(Nanoseconds by_ns) {
-    now_.boot_ns += by_ns;
-    now_.wall_ns += by_ns;
-    peers_->on_timeout(now_);
-    drain_peers();
-  }
 
-  void drain_peers() {
-    while (auto effect = peers_->poll()) {
-      if (auto* const datagram = std::get_if<SendToGateway>(&*effect)) {
-        to_gateway_.push_back(std::move(*datagram));
-      } else if (auto* const up = std::get_if<SessionUp>(&*effect)) {
-        up_.push_back(std::move(*up));
-      } else {
-        failed_.push_back(std::get<HandshakeFailed>(*effect));
-      }
-    }
-  }
   void drain_gateway() {
     while (auto effect = engine_->poll()) {
       if (auto* const job = std::get_if<ike::Compute>(&*effect)) {
         engine_->on_compute(engine_now(), job->id, run_compute(job->job));
       } else if (auto* const datagram = std::get_if<ike::SendDatagram>(&*effect)) {
-        to_peers_.push_back({plan_->tunnel_of_peer(datagram->remote.address), datagram->remote.port,
-                             datagram->local.port, std::move(datagram->payload)});
+        take_answer(*datagram);
       } else if (auto* const place = std::get_if<ike::SetTunnelEndpoint>(&*effect)) {
         places_[place->tunnel] = *place;
       } else if (auto* const selectors = std::get_if<ike::SetSelectors>(&*effect)) {
@@ -137,13 +117,6 @@ class IkePeersLab : public testing::Test {
       drain_gateway();
     }
   }
-  void reach_peers() {
-    for (const SendToGateway& answer : std::exchange(to_peers_, {})) {
-      peers_->on_datagram(now_, answer.tunnel, answer.local_port, answer.remote_port,
-                          answer.payload);
-      drain_peers();
-    }
-  }
   // Until both sides have said all.
   void exchange() {
     for (int round = 0; round < 6; ++round) {
@@ -159,8 +132,7 @@ class IkePeersLab : public testing::Test {
   static bool same(const SaKeys& a, const SaKeys& b) {
     return a.cipher_key == b.cipher_key && a.salt == b.salt;
   }
-  // Both sides of a session know the same, and the gateway took it for that tunnel's.
-  void expect_agreement(const SessionUp& session) {
+  void expect_agreement(const SessionUp& session) override {
     SCOPED_TRACE(session.tunnel);
     EXPECT_EQ(tunnel_of_index(session.local_index), session.tunnel);
     ASSERT_TRUE(installed_.contains(session.local_index));
@@ -180,16 +152,9 @@ class IkePeersLab : public testing::Test {
     EXPECT_EQ(selectors_[theirs.tunnel][0].remote.first, plan_->client(session.tunnel));
   }
 
-  SystemRandom random_;
-  std::optional<Plan> plan_;
   std::optional<GatewayHost> host_;
   ike::CredentialStore store_;
-  std::unique_ptr<Peers> peers_;
   std::optional<ike::Engine> engine_;
-  PeerNow now_{boot_time_ns(), wall_time_ns()};
-  std::vector<SendToGateway> to_gateway_, to_peers_;
-  std::vector<SessionUp> up_;
-  std::vector<HandshakeFailed> failed_;
   std::map<uint32_t, ike::InstallChildSa> installed_;  // by the peer's SPI
   std::map<ike::ChildTunnel, ike::SetTunnelEndpoint> places_;
   std::map<ike::ChildTunnel, std::vector<SelectorPair>> selectors_;

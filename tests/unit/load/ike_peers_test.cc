@@ -39,15 +39,7 @@ TEST_F(IkePeersTest, rekeying_makes_another_session_of_the_same_tunnel) {
     for (const uint32_t tunnel : {0U, 1U}) bring_up(tunnel);
     advance(kSecond);
   }
-  ASSERT_EQ(up_.size(), 6U);
-  std::set<uint32_t> spis;
-  for (size_t i = 0; i < up_.size(); ++i) {
-    expect_agreement(up_[i]);
-    EXPECT_EQ(up_[i].tunnel, i % 2);
-    EXPECT_EQ(up_[i].rekeyed, i >= 2);
-    spis.insert(up_[i].local_index);
-  }
-  EXPECT_EQ(spis.size(), 6U);
+  expect_sessions_of_two_tunnels(6);
   EXPECT_EQ(engine_->totals().ike_sas, 2U);
 }
 

@@ -3,12 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <map>
-#include <set>
 #include <utility>
 
-#include "bench/load/peers.h"
 #include "controlplane/crypto/x25519.h"
 #include "controlplane/wireguard/device.h"
+#include "tests/unit/load/peers_lab.h"
 
 namespace penstock::load {
 namespace {
@@ -27,7 +26,7 @@ class Indices final : public wireguard::IndexSource {
   uint32_t next_ = 0x7000;
 };
 
-class WireguardPeersTest : public testing::Test {
+class WireguardPeersTest : public PeersLab {
  protected:
   // The gateway's keys may be of another seed, and it may have a preshared key for each peer.
   void start(uint32_t tunnels, const char* gateway_seed = "penstock-load",
@@ -54,31 +53,13 @@ class WireguardPeersTest : public testing::Test {
   }
 
   [[nodiscard]] wireguard::Now device_now() const { return {now_.boot_ns, now_.wall_ns}; }
-  void advance(Nanoseconds by_ns) {
-    now_.boot_ns += by_ns;
-    now_.wall_ns += by_ns;
-  }
 
-  void drain_peers() {
-    while (auto effect = peers_->poll()) {
-      if (auto* const datagram = std::get_if<SendToGateway>(&*effect)) {
-        to_gateway_.push_back(std::move(*datagram));
-      } else if (auto* const up = std::get_if<SessionUp>(&*effect)) {
-        up_.push_back(std::move(*up));
-      } else if (auto* const failure = std::get_if<HandshakeFailed>(&*effect)) {
-        failed_.push_back(std::move(*failure));
-      } else {
-        answered_.push_back(std::get<Answered>(*effect));
-      }
-    }
-  }
   void drain_gateway() {
     while (auto effect = device_->poll()) {
       if (auto* const job = std::get_if<wireguard::Compute>(&*effect)) {
         device_->on_compute(device_now(), job->id, run_compute(job->job));
       } else if (auto* const datagram = std::get_if<wireguard::SendDatagram>(&*effect)) {
-        to_peers_.push_back({plan_->tunnel_of_peer(datagram->remote.address), datagram->remote.port,
-                             datagram->local.port, std::move(datagram->payload)});
+        take_answer(*datagram);
       } else if (auto* const keypair = std::get_if<InstallKeypair>(&*effect)) {
         installed_[keypair->remote_index] = *keypair;
       }
@@ -95,20 +76,12 @@ class WireguardPeersTest : public testing::Test {
       drain_gateway();
     }
   }
-  void reach_peer(const SendToGateway& answer) {
-    peers_->on_datagram(now_, answer.tunnel, answer.local_port, answer.remote_port, answer.payload);
-    drain_peers();
-  }
-  void reach_peers() {
-    for (const SendToGateway& answer : std::exchange(to_peers_, {})) reach_peer(answer);
-  }
   void exchange() {
     reach_gateway();
     reach_peers();
   }
 
-  // Both sides of a session know the same, and the gateway took it for that tunnel's.
-  void expect_agreement(const SessionUp& session) {
+  void expect_agreement(const SessionUp& session) override {
     SCOPED_TRACE(session.tunnel);
     EXPECT_EQ(tunnel_of_index(session.local_index), session.tunnel);
     ASSERT_TRUE(installed_.contains(session.local_index));
@@ -125,16 +98,8 @@ class WireguardPeersTest : public testing::Test {
     EXPECT_TRUE(session.in_udp);
   }
 
-  SystemRandom random_;
   Indices indices_;
-  std::optional<Plan> plan_;
-  std::unique_ptr<Peers> peers_;
   std::optional<Device> device_;
-  PeerNow now_{1000 * kSecond, 1'800'000'000 * kSecond};
-  std::vector<SendToGateway> to_gateway_, to_peers_;
-  std::vector<SessionUp> up_;
-  std::vector<HandshakeFailed> failed_;
-  std::vector<Answered> answered_;
   std::map<uint32_t, InstallKeypair> installed_;  // by the peer's index
 };
 
@@ -152,8 +117,6 @@ TEST_F(WireguardPeersTest, tunnels_come_up_with_the_keys_of_the_gateway) {
   }
   EXPECT_EQ(up_[0].tunnel, 2U);
   advance(kWithinNs);
-  peers_->on_timeout(now_);
-  drain_peers();
   EXPECT_TRUE(failed_.empty());
   EXPECT_EQ(peers_->trouble(), "");
 }
@@ -165,15 +128,7 @@ TEST_F(WireguardPeersTest, rekeying_makes_another_session_of_the_same_tunnel) {
     exchange();
     advance(kSecond);
   }
-  ASSERT_EQ(up_.size(), 6U);
-  std::set<uint32_t> indices;
-  for (size_t i = 0; i < up_.size(); ++i) {
-    expect_agreement(up_[i]);
-    EXPECT_EQ(up_[i].tunnel, i % 2);
-    EXPECT_EQ(up_[i].rekeyed, i >= 2);
-    indices.insert(up_[i].local_index);
-  }
-  EXPECT_EQ(indices.size(), 6U);
+  expect_sessions_of_two_tunnels(6);
 }
 
 TEST_F(WireguardPeersTest, silent_gateway_fails_the_handshake_in_time) {
@@ -181,12 +136,8 @@ TEST_F(WireguardPeersTest, silent_gateway_fails_the_handshake_in_time) {
   peers_->initiate(now_, 1);
   reach_gateway();
   advance(kWithinNs - 1);
-  peers_->on_timeout(now_);
-  drain_peers();
   EXPECT_TRUE(failed_.empty());
   advance(1);
-  peers_->on_timeout(now_);
-  drain_peers();
   ASSERT_EQ(failed_.size(), 1U);
   EXPECT_EQ(failed_[0].tunnel, 1U);
   EXPECT_NE(failed_[0].why.find("does it listen on 192.0.2.1:51820"), std::string::npos);
@@ -205,8 +156,6 @@ TEST_F(WireguardPeersTest, gateway_of_another_seed_does_not_answer) {
   peers_->initiate(now_, 0);
   exchange();
   advance(kWithinNs);
-  peers_->on_timeout(now_);
-  drain_peers();
   EXPECT_TRUE(up_.empty());
   ASSERT_EQ(failed_.size(), 1U);
   EXPECT_NE(peers_->trouble().find("does it have our peers' keys (--seed"), std::string::npos);
@@ -221,8 +170,6 @@ TEST_F(WireguardPeersTest, preshared_key_at_the_gateway_is_told) {
   EXPECT_TRUE(up_.empty());
   EXPECT_NE(peers_->trouble().find("preshared key"), std::string::npos);
   advance(kWithinNs);
-  peers_->on_timeout(now_);
-  drain_peers();
   ASSERT_EQ(failed_.size(), 1U);
   EXPECT_NE(failed_[0].why.find("preshared key"), std::string::npos);
 }
@@ -289,7 +236,6 @@ TEST_F(WireguardPeersTest, deferred_answer_counts_when_it_came) {
   EXPECT_EQ(answered_[1].took_ns, kMillisecond);
   EXPECT_TRUE(up_.empty());
   advance(2 * kWithinNs);
-  peers_->on_timeout(now_);
   for (const bool left : {true, true, false}) EXPECT_EQ(peers_->compute_deferred(), left);
   drain_peers();
   EXPECT_TRUE(failed_.empty());
